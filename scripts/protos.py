@@ -1,0 +1,56 @@
+"""Regenerates the typed stubs beside each .proto: `python scripts/protos.py [--check]`.
+
+With `--check`, nothing is written: the exit status says whether the committed stubs are up to date.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import google.rpc
+import grpc_tools
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent / "protos"
+
+
+def generate(out: Path) -> None:
+    """Writes messages, stubs and their types for every .proto into `out`."""
+    site_packages = Path(next(iter(google.rpc.__path__))).parents[1]
+    well_known = Path(grpc_tools.__file__).parent / "_proto"
+    plugins = ("python", "grpc_python", "mypy", "mypy_grpc")
+    arguments = [
+        "protoc",
+        *(f"-I{folder}" for folder in (ROOT, site_packages, well_known)),
+        *(f"--{plugin}_out={out}" for plugin in plugins),
+        *(str(path) for path in sorted(ROOT.rglob("*.proto"))),
+    ]
+    if protoc.main(arguments):
+        raise SystemExit("protoc failed")
+
+
+def stale() -> list[str]:
+    """Lists the stubs that differ from what the .proto files say now."""
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Path(folder))
+        fresh = {p.relative_to(folder): p.read_bytes() for p in Path(folder).rglob("*_pb2*")}
+    committed = {p.relative_to(ROOT): p.read_bytes() for p in ROOT.rglob("*_pb2*.py*")}
+    committed = {k: v for k, v in committed.items() if k.suffix in {".py", ".pyi"}}
+    return sorted(
+        str(k) for k in fresh.keys() | committed.keys() if fresh.get(k) != committed.get(k)
+    )
+
+
+def main() -> None:
+    """Generates, or checks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say whether stubs are stale")
+    if not parser.parse_args().check:
+        generate(ROOT)
+    elif files := stale():
+        sys.exit("stale, run `make protos`: " + ", ".join(files))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Channels to other services: balanced, kept alive, retried within a budget."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+
+
+def channel(
+    target: str,
+    *,
+    service: str,
+    idempotent: Iterable[str] = (),
+    max_message_bytes: int = 32 * 1024 * 1024,
+) -> grpc.aio.Channel:
+    """Opens a channel.
+
+    Args:
+        target: host:port, or any gRPC name such as "dns:///search:50052"; all its
+            addresses are used in turn.
+        service: Full name of the gRPC service that is called.
+        idempotent: Methods that may be retried. Only UNAVAILABLE is, three attempts
+            at most, and only while few of the calls fail.
+        max_message_bytes: Largest message taken or sent.
+
+    Returns:
+        The channel. It connects when it is first used, and again by itself.
+    """
+    config: dict[str, Any] = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+    }
+    if names := [{"service": service, "method": method} for method in idempotent]:
+        retry = {
+            "maxAttempts": 3,
+            "initialBackoff": "0.05s",
+            "maxBackoff": "1s",
+            "backoffMultiplier": 2,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+        config["methodConfig"] = [{"name": names, "retryPolicy": retry}]
+    return grpc.aio.insecure_channel(
+        target,
+        options=[
+            ("grpc.service_config", json.dumps(config)),
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", max_message_bytes),
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            # A service that was away is found again within seconds, not minutes.
+            ("grpc.initial_reconnect_backoff_ms", 200),
+            ("grpc.min_reconnect_backoff_ms", 200),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
+            ("grpc.use_local_subchannel_pool", 1),
+        ],
+    )

@@ -1,0 +1,175 @@
+"""Errors that clients may see, and their form on the wire.
+
+The family:
+
+    ServiceError
+    ├── InvalidRequestError   INVALID_ARGUMENT, with every field violation
+    ├── DeadlineError         DEADLINE_EXCEEDED
+    ├── UnavailableError      UNAVAILABLE, with RetryInfo
+    ├── RemoteError           what another service answered, passed on
+    └── … each service's own
+
+Statuses follow AIP-193: every one carries an ErrorInfo with a stable reason.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+DOMAIN = "imagesearch"
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+# What another service says of the request or of its load is the caller's to know.
+_PASSED_ON = {
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAVAILABLE,
+}
+
+
+class ServiceError(Exception):
+    """Base of every error a client may see. Anything else is a bug and becomes INTERNAL.
+
+    Attributes:
+        code: The gRPC status code.
+        reason: UPPER_SNAKE_CASE and stable: clients switch on it.
+    """
+
+    code: grpc.StatusCode
+    reason: str
+
+    def details(self) -> list[Message]:
+        """Messages of google.rpc.error_details that help the caller."""
+        return [error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN)]
+
+    def to_status(self) -> status_pb2.Status:
+        """Renders the error for a trailer, or for one item of a batch."""
+        status = status_pb2.Status(code=self.code.value[0], message=str(self))
+        for detail in self.details():
+            status.details.add().Pack(detail)
+        return status
+
+
+class InvalidRequestError(ServiceError):
+    """The request can never work as it is."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, violations: Sequence[tuple[str, str]], reason: str | None = None) -> None:
+        super().__init__("; ".join(f"{field}: {what}" for field, what in violations))
+        self.violations = violations
+        if reason is not None:
+            self.reason = reason
+
+    def details(self) -> list[Message]:
+        """Adds a field violation for each thing wrong."""
+        bad = error_details_pb2.BadRequest()
+        for field, what in self.violations:
+            bad.field_violations.add(field=field, description=what)
+        return [*super().details(), bad]
+
+
+class Violations:
+    """Gathers what is wrong with a request, so that the caller hears it all at once."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, str]] = []
+
+    def add(self, field: str, what: str) -> None:
+        """Notes that `field` (a path such as "inputs[3].text") is wrong, and how."""
+        self._found.append((field, what))
+
+    def raise_if_any(self) -> None:
+        """Ends the check.
+
+        Raises:
+            InvalidRequestError: with one field violation for each thing noted.
+        """
+        if self._found:
+            raise InvalidRequestError(self._found)
+
+
+class DeadlineError(ServiceError):
+    """The time the caller gave is over."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+    reason = "DEADLINE_EXCEEDED"
+
+
+class RetryableError(ServiceError):
+    """Base of errors that pass; the caller should come back after `retry_after`."""
+
+    def __init__(self, message: str, retry_after: timedelta = timedelta(seconds=1)) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def details(self) -> list[Message]:
+        """Adds when to come back."""
+        delay = Duration()
+        delay.FromTimedelta(self.retry_after)
+        return [*super().details(), error_details_pb2.RetryInfo(retry_delay=delay)]
+
+
+class UnavailableError(RetryableError):
+    """Something this service needs does not answer now."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "UNAVAILABLE"
+
+
+class RemoteError(ServiceError):
+    """What another service answered, passed on with its details."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__(status.message)
+        self.code = _CODES[status.code]
+        self.reason = "REMOTE"
+        self._status = status
+
+    def to_status(self) -> status_pb2.Status:
+        """Gives the status as it came."""
+        return self._status
+
+
+class RemoteBugError(Exception):
+    """Another service failed in a way that says nothing to our caller: INTERNAL here too."""
+
+
+def from_status(status: status_pb2.Status) -> Exception:
+    """Makes an exception of another service's status: RemoteError, or RemoteBugError."""
+    if _CODES.get(status.code) in _PASSED_ON:
+        return RemoteError(status)
+    return RemoteBugError(f"{_CODES.get(status.code)}: {status.message}")
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError, service: str) -> Exception:
+    """Makes an exception of a failed call to `service`.
+
+    A status with details is the service's own word and is passed on. One without
+    comes from the transport: its text names addresses, so ours replaces it.
+    """
+    call: Any = error
+    status = rpc_status.from_call(call)
+    if status is not None:
+        return from_status(status)
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return UnavailableError(f"{service} does not answer")
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineError(f"{service} did not answer in time")
+    return from_status(status_pb2.Status(code=error.code().value[0], message=error.details() or ""))

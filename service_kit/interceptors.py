@@ -1,0 +1,185 @@
+"""What happens around every call: logging, errors to statuses, deadlines, counting."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+from grpc_status import rpc_status
+
+from service_kit import deadlines
+from service_kit.errors import DeadlineError, ServiceError
+
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Around = Callable[["Call", Context], AbstractAsyncContextManager[None]]
+
+log = structlog.get_logger()
+
+_MAKE_HANDLER: dict[str, Callable[..., Any]] = {
+    "unary_unary": grpc.unary_unary_rpc_method_handler,
+    "unary_stream": grpc.unary_stream_rpc_method_handler,
+    "stream_unary": grpc.stream_unary_rpc_method_handler,
+    "stream_stream": grpc.stream_stream_rpc_method_handler,
+}
+
+
+class Call:
+    """What an interceptor may know of a call before it runs.
+
+    Attributes:
+        method: Full name, e.g. "/imagesearch.gateway.v1.ImageSearchService/SearchByText".
+        streaming: Either side sends more than one message.
+    """
+
+    def __init__(self, method: str, streaming: bool) -> None:
+        self.method = method
+        self.streaming = streaming
+
+    @property
+    def infrastructure(self) -> bool:
+        """Health, reflection and the like: not the service's own work."""
+        return self.method.startswith("/grpc.")
+
+
+class AroundInterceptor(grpc.aio.ServerInterceptor):
+    """Runs every call, of all four kinds, inside a context manager.
+
+    Args:
+        around: Makes the context manager for one call.
+    """
+
+    def __init__(self, around: "Around") -> None:
+        self._around = around
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Wraps the handler, if there is one."""
+        handler = await continuation(handler_call_details)
+        if handler is None:  # unknown method: grpc answers UNIMPLEMENTED
+            return None
+        kind = (
+            f"{'stream' if handler.request_streaming else 'unary'}_"
+            f"{'stream' if handler.response_streaming else 'unary'}"
+        )
+        behavior = getattr(handler, kind)
+        around = self._around
+        call = Call(handler_call_details.method, kind != "unary_unary")
+        if call.infrastructure:
+            return handler
+
+        async def answer(request: Any, context: "Context") -> Any:
+            async with around(call, context):
+                return await behavior(request, context)
+
+        async def stream(request: Any, context: "Context") -> AsyncIterator[Any]:
+            async with around(call, context):
+                async for response in behavior(request, context):
+                    yield response
+
+        wrapped: Handler = _MAKE_HANDLER[kind](
+            stream if handler.response_streaming else answer,
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+        return wrapped
+
+
+@asynccontextmanager
+async def statuses(call: Call, context: "Context") -> AsyncIterator[None]:
+    """Turns exceptions into statuses. The only place in a service that does."""
+    try:
+        yield
+    except ServiceError as error:
+        await context.abort_with_status(rpc_status.to_status(error.to_status()))
+    except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
+        raise
+    except Exception:
+        log.exception("call_failed", method=call.method)
+        await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
+
+
+def deadline(max_seconds: float) -> "Around":
+    """Notes the call's deadline. Calls that are no streams get one if they bring none.
+
+    Args:
+        max_seconds: Longest that a call which is no stream may take.
+    """
+
+    @asynccontextmanager
+    async def around(call: Call, context: "Context") -> AsyncIterator[None]:
+        left: float | None = context.time_remaining()
+        if call.streaming:
+            deadlines.begin(left)
+            yield
+            return
+        seconds = max_seconds if left is None else min(left, max_seconds)
+        deadlines.begin(seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise DeadlineError(f"the call took longer than its {seconds:.3g} s") from error
+
+    return around
+
+
+@asynccontextmanager
+async def logged(call: Call, context: "Context") -> AsyncIterator[None]:
+    """Logs every call once, when it ends, with its status and time."""
+    began = time.perf_counter()
+    cancelled = False
+    try:
+        yield
+    except (asyncio.CancelledError, GeneratorExit):
+        cancelled = True
+        raise
+    finally:
+        code = grpc.StatusCode.CANCELLED if cancelled else _code(context)
+        level = log.info if code is grpc.StatusCode.OK else log.warning
+        level(
+            "call",
+            method=call.method,
+            code=code.name,
+            ms=round((time.perf_counter() - began) * 1000, 1),
+            **({"error": context.details()} if code is not grpc.StatusCode.OK else {}),
+        )
+
+
+def _code(context: "Context") -> grpc.StatusCode:
+    code: Any = context.code()
+    if isinstance(code, grpc.StatusCode):
+        return code
+    return next((c for c in grpc.StatusCode if c.value[0] == code), grpc.StatusCode.OK)
+
+
+class InFlight:
+    """Counts the calls being answered, so that a drain knows when the last one is done."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @asynccontextmanager
+    async def around(self, _call: Call, _context: "Context") -> AsyncIterator[None]:
+        """Counts one call."""
+        self._count += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Waits until no call is being answered."""
+        await self._idle.wait()

@@ -1,0 +1,191 @@
+"""The life of a server: start, health, reflection, and a drain that loses no call."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+import structlog
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from service_kit import interceptors
+from service_kit.settings import ServerSettings, read
+from service_kit.telemetry import configure_logging
+
+log = structlog.get_logger()
+
+S = TypeVar("S", bound=ServerSettings)
+
+LIVENESS = "liveness"
+"""Health name that is SERVING as long as the process answers, whatever it depends on."""
+
+
+class StartError(Exception):
+    """The service cannot start; its message tells the operator why."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A gRPC service to serve.
+
+    Attributes:
+        name: Full name of the service, e.g. "imagesearch.embedder.v1.EmbedderService".
+        register: Adds its servicer to a server.
+    """
+
+    name: str
+    register: Callable[[grpc.aio.Server], None]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Says now and then whether the service can do its work.
+
+    Attributes:
+        check: Returns if it can; raises with the reason if not.
+        interval_s: Seconds between two checks.
+        timeout_s: Seconds after which a check that has not returned has failed.
+    """
+
+    check: Callable[[], Awaitable[None]]
+    interval_s: float = 1.0
+    timeout_s: float = 3.0
+
+
+@asynccontextmanager
+async def serving(
+    settings: ServerSettings, endpoints: Sequence[Endpoint], probe: Probe | None = None
+) -> AsyncIterator[int]:
+    """Serves until the block ends; gives the port.
+
+    Then: health says NOT_SERVING, new calls are refused, running calls get
+    `settings.grace_s` to end, what is left is cancelled.
+
+    Health answers by name: "" and each endpoint say whether the work can be done
+    (as `probe` finds), "liveness" that the process is up.
+
+    Raises:
+        StartError: The address cannot be bound.
+    """
+    in_flight = interceptors.InFlight()
+    around = (
+        in_flight.around,
+        interceptors.logged,
+        interceptors.statuses,
+        interceptors.deadline(settings.max_call_s),
+    )
+    server = grpc.aio.server(
+        interceptors=[interceptors.AroundInterceptor(a) for a in around],
+        options=_options(settings),
+    )
+    names = [endpoint.name for endpoint in endpoints]
+    status = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    channelz.add_channelz_servicer(server)
+    for endpoint in endpoints:
+        endpoint.register(server)
+    reflection.enable_server_reflection(
+        (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+    try:
+        port = server.add_insecure_port(settings.listen)
+    except RuntimeError as error:
+        raise StartError(f"cannot listen on {settings.listen}: is the port taken?") from error
+    health_of = _Health(status, ["", *names])
+    await status.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+    await health_of.set(probe is None, "starting")
+    await server.start()
+    async with AsyncExitStack() as stack:
+        if probe is not None:
+            watcher = asyncio.create_task(_watch(probe, health_of))
+            stack.callback(watcher.cancel)
+        log.info("serving", address=settings.listen, port=port)
+        try:
+            yield port
+        finally:
+            log.info("draining", grace_s=settings.grace_s)
+            await status.enter_graceful_shutdown()
+            stopping = asyncio.create_task(server.stop(settings.grace_s))
+            with suppress(TimeoutError):
+                # Health watchers never end by themselves: wait for the real work only.
+                await asyncio.wait_for(in_flight.idle(), settings.grace_s)
+            await server.stop(0)
+            await stopping
+            log.info("stopped")
+
+
+class _Health:
+    """Sets the health of several names together, and logs only changes."""
+
+    def __init__(self, servicer: health.aio.HealthServicer, names: Sequence[str]) -> None:
+        self._servicer = servicer
+        self._names = names
+        self._serving: bool | None = None
+
+    async def set(self, serving: bool, why: str) -> None:
+        if serving == self._serving:
+            return
+        self._serving = serving
+        status = health_pb2.HealthCheckResponse
+        for name in self._names:
+            await self._servicer.set(name, status.SERVING if serving else status.NOT_SERVING)
+        (log.info if serving else log.warning)("health", serving=serving, why=why)
+
+
+async def _watch(probe: Probe, health_of: _Health) -> None:
+    while True:
+        try:
+            async with asyncio.timeout(probe.timeout_s):
+                await probe.check()
+        except Exception as error:
+            await health_of.set(False, str(error) or type(error).__name__)
+        else:
+            await health_of.set(True, "can do its work")
+        await asyncio.sleep(probe.interval_s)
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a surprise
+        # Clients may ping every 30 s (ours do every 60 s); see service_kit.client.
+        ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Connections end now and then, so that load spreads after a restart.
+        ("grpc.max_connection_age_ms", 30 * 60_000),
+        ("grpc.max_connection_age_grace_ms", 10 * 60_000),
+    ]
+
+
+async def stop_signal() -> None:
+    """Waits for SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+def run(serve: Callable[[S], Awaitable[None]], settings_class: type[S], service: str) -> None:
+    """Runs a service until it is told to stop.
+
+    Exit status: 0 when stopped, 1 if it cannot start, 2 for bad settings.
+    """
+    settings = read(settings_class)
+    configure_logging(settings.log_level, settings.log_format, service)
+    try:
+        asyncio.run(_main(serve, settings))
+    except StartError as error:
+        log.error("cannot_start", why=str(error))
+        sys.exit(1)
+
+
+async def _main(serve: Callable[[S], Awaitable[None]], settings: S) -> None:
+    await serve(settings)

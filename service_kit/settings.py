@@ -1,0 +1,55 @@
+"""Settings that every server has. Read once, at the start, from the environment or flags."""
+
+import sys
+from typing import Literal, TypeVar
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict
+
+S = TypeVar("S", bound="ServerSettings")
+
+
+class ServerSettings(BaseSettings):
+    """Base of every service's settings; an attribute's docstring is its `--help`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        use_attribute_docstrings=True,
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        extra="ignore",
+    )
+
+    listen: str = "127.0.0.1:0"
+    """Address to serve on, as host:port. Port 0 takes a free one."""
+
+    grace_s: float = Field(default=20.0, ge=0)
+    """Seconds that running calls are given when the service stops."""
+
+    max_message_bytes: PositiveInt = 32 * 1024 * 1024
+    """Largest message taken or sent. Clients need the same limit."""
+
+    max_call_s: PositiveFloat = 60.0
+    """Longest that a call which is no stream may take, also if it brings no deadline."""
+
+    max_concurrent_streams: PositiveInt = 1000
+    """Most calls at a time on one connection."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log lines to write."""
+
+    log_format: Literal["json", "console"] = "json"
+    """One JSON object a line, or text for people."""
+
+
+def read(settings: type[S]) -> S:
+    """Reads settings from flags and the environment; ends the program if they are wrong."""
+    try:
+        return CliApp.run(settings)
+    except ValidationError as error:
+        prefix = settings.model_config.get("env_prefix", "")
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"])
+            print(f"{prefix}{name.upper()}: {problem['msg']}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,42 @@
+"""Logs: one JSON object a line on standard error, constant events, values as fields."""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_logging(level: str, fmt: str, service: str) -> None:
+    """Sends our own and the libraries' log lines through one formatter.
+
+    Args:
+        level: Least severe level written, e.g. "INFO". Libraries write from WARNING up.
+        fmt: "json" or "console".
+        service: Name put on every line.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if fmt == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    end: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, renderer]
+    structlog.configure(
+        processors=[*shared, *end],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
