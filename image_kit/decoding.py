@@ -24,8 +24,11 @@ try:  # HEIC where the plugin is installed
 except ImportError:
     _HEIF = []
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", *_HEIF)
-"""Pillow's names of the formats that are read. Nothing else is even tried."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", *_HEIF)
+"""Pillow's names of the formats that are read. Nothing else is even tried.
+
+JPEG stands for MPO too: several JPEGs in a file, of which the first is taken.
+"""
 
 # Our own bound is checked instead, and settable.
 Image.MAX_IMAGE_PIXELS = None
@@ -105,12 +108,7 @@ def decode(data: bytes, limits: ImageLimits, at_least: int | None = None) -> Dec
         ImageError: The bytes are empty, too many, of no known format, or broken, or
             the image has too many pixels.
     """
-    if not data:
-        raise ImageError("is empty", "IMAGE_EMPTY")
-    if len(data) > limits.max_bytes:
-        raise ImageError(
-            f"has {len(data)} bytes; at most {limits.max_bytes} are allowed", "IMAGE_TOO_LARGE"
-        )
+    check_length(data, limits)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return _read(image, limits, at_least)
@@ -122,6 +120,20 @@ def decode(data: bytes, limits: ImageLimits, at_least: int | None = None) -> Dec
         ) from error
     except Exception as error:  # Pillow's plugins raise all kinds of things on broken files
         raise ImageError(f"cannot be decoded: {error}", "IMAGE_UNDECODABLE") from error
+
+
+def check_length(data: bytes, limits: ImageLimits) -> None:
+    """Refuses what need not even be looked at.
+
+    Raises:
+        ImageError: The bytes are none, or too many.
+    """
+    if not data:
+        raise ImageError("is empty", "IMAGE_EMPTY")
+    if len(data) > limits.max_bytes:
+        raise ImageError(
+            f"has {len(data)} bytes; at most {limits.max_bytes} are allowed", "IMAGE_TOO_LARGE"
+        )
 
 
 def _read(image: Image.Image, limits: ImageLimits, at_least: int | None) -> DecodedImage:

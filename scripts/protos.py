@@ -15,14 +15,19 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parent.parent / "protos"
 
 
-def generate(out: Path) -> None:
-    """Writes messages, stubs and their types for every .proto into `out`."""
+def include_flags() -> list[str]:
+    """Where protoc finds our .proto files, google.rpc's and its own."""
     site_packages = Path(next(iter(google.rpc.__path__))).parents[1]
     well_known = Path(grpc_tools.__file__).parent / "_proto"
+    return [f"-I{folder}" for folder in (ROOT, site_packages, well_known)]
+
+
+def generate(out: Path) -> None:
+    """Writes messages, stubs and their types for every .proto into `out`."""
     plugins = ("python", "grpc_python", "mypy", "mypy_grpc")
     arguments = [
         "protoc",
-        *(f"-I{folder}" for folder in (ROOT, site_packages, well_known)),
+        *include_flags(),
         *(f"--{plugin}_out={out}" for plugin in plugins),
         *(str(path) for path in sorted(ROOT.rglob("*.proto"))),
     ]

@@ -1,0 +1,26 @@
+"""Spaces: what makes two vectors comparable."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+_DIGITS = 16
+
+
+def revision(weights: Iterable[Path]) -> str:
+    """Names a model's weights: "sha256:" and the first 16 hex digits of their digest.
+
+    Args:
+        weights: The weight files, in a fixed order. They are read in pieces.
+    """
+    digest = hashlib.sha256()
+    for path in weights:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    return f"sha256:{digest.hexdigest()[:_DIGITS]}"
+
+
+def space(image_model: str, image_revision: str) -> str:
+    """Names the space of an image model and of every text model aligned to it."""
+    return f"{image_model}@{image_revision}"

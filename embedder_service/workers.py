@@ -1,0 +1,53 @@
+"""A few threads for work that would block the event loop."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Workers:
+    """Runs functions in threads, at most as many at a time as there are threads.
+
+    Whoever waits for a thread waits on the event loop and can leave without a trace. A function
+    that has begun cannot be interrupted: it keeps its thread until it ends, wanted or not.
+
+    Args:
+        name: Prefix of the threads' names.
+        threads: How many.
+    """
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._count = threads
+        self._free = asyncio.Semaphore(threads)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for _ in range(self._count):  # every thread has come to rest
+            await self._free.acquire()
+        self._threads.shutdown(wait=False)
+
+    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs a function in the next free thread and gives what it returns or raises."""
+        await self._free.acquire()
+        loop = asyncio.get_running_loop()
+        try:
+            job = self._threads.submit(function, *args, **kwargs)
+        except RuntimeError:
+            self._free.release()
+            raise
+        # Not when the caller has left, but when the thread is free again.
+        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._free.release))
+        return await asyncio.wrap_future(job)

@@ -1,0 +1,73 @@
+"""Answers as tables for people."""
+
+from collections.abc import Sequence
+
+from imagesearch.gateway.v1 import image_search_service_pb2 as pb
+from rich.console import Console
+from rich.table import Table
+
+from imagesearch_cli.ingest import Report
+
+MOST_REFUSED = 20
+
+
+def results(found: Sequence[pb.SearchResult]) -> None:
+    """Prints what a search found."""
+    console = Console()
+    if not found:
+        console.print("Nothing found.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title, justify in (
+        ("#", "right"),
+        ("score", "right"),
+        ("image", "left"),
+        ("size", "right"),
+        ("format", "left"),
+        ("id", "left"),
+    ):
+        table.add_column(title, justify=justify, no_wrap=title != "image")  # type: ignore[arg-type]
+    for rank, result in enumerate(found, 1):
+        image = result.image
+        table.add_row(
+            str(rank),
+            f"{result.score:.4f}",
+            image.relative_path or image.image_name,
+            f"{image.width}x{image.height}",
+            image.format,
+            image.image_id[:12],
+        )
+    console.print(table, highlight=False)
+
+
+def report(report: Report) -> None:
+    """Prints what became of the images of a folder."""
+    console = Console()
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
+    console.print(f"{report.stored} images stored" + (f" ({counts})" if counts else ""))
+    if not report.refused:
+        return
+    table = Table(title=f"{len(report.refused)} refused", title_justify="left", box=None)
+    table.add_column("image")
+    table.add_column("reason")
+    for path, reason in report.refused[:MOST_REFUSED]:
+        table.add_row(path, reason)
+    if (rest := len(report.refused) - MOST_REFUSED) > 0:
+        table.add_row("…", f"and {rest} more; --json lists all")
+    console.print(table, highlight=False)
+
+
+def status(response: pb.GetStatusResponse) -> None:
+    """Prints the state of the system."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for component in response.components:
+        mark = "[green]serving[/green]" if component.serving else "[red]away[/red]"
+        table.add_row(component.name, mark, component.detail)
+    table.add_row("models", response.image_model or "-", response.text_model)
+    if response.HasField("index"):
+        index = response.index
+        detail = f"{index.document_count} images, {index.size_bytes / 1e6:.1f} MB, {index.health}"
+        table.add_row("index", index.name, detail)
+    else:
+        table.add_row("index", "-", "none of that name yet")
+    Console().print(table, highlight=False)

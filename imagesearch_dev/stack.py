@@ -1,0 +1,184 @@
+"""Everything on one machine: what `make run` does.
+
+Starts Elasticsearch and the three services, indexes sample pictures, shows two
+searches, and stops all of it on Ctrl-C.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from imagesearch_dev import guide, models, samples
+from imagesearch_dev.elasticsearch.node import ElasticsearchNode
+from imagesearch_dev.processes import Process
+from service_kit.check_health import serving
+
+PORTS = {"gateway": 50050, "embedder_service": 50051, "search_service": 50052}
+
+START_S = 600.0
+"""Most seconds for all services to serve; large models need some on a slow disk."""
+
+
+class StackError(Exception):
+    """The stack cannot run; its message says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs until Ctrl-C. Exit status 1 if something cannot start or ends by itself."""
+    options = _parse(arguments)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopped.set())
+    with ExitStack() as stack:
+        try:
+            run(options, stopped, stack)
+        except StackError as error:
+            print(f"\nerror: {error}", file=sys.stderr)
+            sys.exit(1)
+        finally:
+            print("\nStopping …", flush=True)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--images", type=Path, help="folder to index instead of the samples")
+    parser.add_argument(
+        "--model",
+        default=os.environ.get("MODEL", "auto"),
+        help="auto, clip, tiny, or IMAGE_MODEL,TEXT_MODEL as hub names or folders",
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(".imagesearch"),
+        help="where data, logs and samples are kept; default %(default)s",
+    )
+    parser.add_argument("--once", action="store_true", help="stop after the two searches")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace, stopped: threading.Event, stack: ExitStack) -> None:
+    """Starts everything, shows it, and waits for the stop.
+
+    Args:
+        options: Of the command line.
+        stopped: Set when the user wants to stop.
+        stack: Gets what must be undone at the end.
+
+    Raises:
+        StackError: Something cannot start, or ended by itself.
+    """
+    began = time.monotonic()
+    folder: Path = options.folder.resolve()
+    try:
+        chosen = models.choose(options.model)
+    except ValueError as error:
+        raise StackError(str(error)) from error
+    print(f"Model: {chosen.note}", flush=True)
+    if chosen is not models.TINY:
+        models.download(chosen)
+    for name, port in PORTS.items():
+        if _taken(port):
+            raise StackError(f"port {port} of {name} is taken: does another `make run` go on?")
+    data = folder / chosen.key
+    url = os.environ.get("ELASTICSEARCH_URL") or _start_elasticsearch(folder, data, stack)
+    services = _services(chosen, url, data, folder / "logs")
+    for service in services:
+        service.start()
+        stack.callback(service.stop)
+    images = options.images or samples.ensure(folder / "samples")
+    _wait_until_serving(services, stopped)
+    if stopped.is_set():
+        return
+    print(f"Ready after {time.monotonic() - began:.0f} s.", flush=True)
+    _show(images, options.images is None, chosen)
+    guide.print_guide(folder, images, options.images is None)
+    if not options.once:
+        _watch(services, stopped)
+
+
+def _start_elasticsearch(folder: Path, data: Path, stack: ExitStack) -> str:
+    print("Elasticsearch: assembling if this is the first time, then starting …", flush=True)
+    node = ElasticsearchNode(data / "elasticsearch", folder / "elasticsearch")
+    stack.callback(node.stop)
+    node.start()
+    return node.url
+
+
+def _services(chosen: models.Models, url: str, data: Path, logs: Path) -> list[Process]:
+    env = {
+        "embedder_service": {
+            "EMBEDDER_IMAGE_MODEL": chosen.image,
+            "EMBEDDER_TEXT_MODEL": chosen.text,
+        },
+        "search_service": {"ELASTICSEARCH_URL": url},
+        "gateway": {"GATEWAY_STORE_URL": (data / "store").as_uri()},
+    }
+    return [
+        Process(name, (sys.executable, "-m", name), log=logs / f"{name}.log", env=env[name])
+        for name in env
+    ]
+
+
+def _wait_until_serving(services: Sequence[Process], stopped: threading.Event) -> None:
+    print("Services: starting …", flush=True)
+    end = time.monotonic() + START_S
+    while not stopped.wait(0.1):
+        _check_running(services)
+        if serving(f"127.0.0.1:{PORTS['gateway']}"):
+            return
+        if time.monotonic() > end:
+            raise StackError(f"the gateway does not serve after {START_S:.0f} s; see its log")
+
+
+def _check_running(services: Sequence[Process]) -> None:
+    for service in services:
+        if (status := service.exit_status()) is not None:
+            raise StackError(
+                f"{service.name} ended with status {status}; the end of {service.log}:\n"
+                + service.last_lines()
+            )
+
+
+def _watch(services: Sequence[Process], stopped: threading.Event) -> None:
+    while not stopped.wait(1.0):
+        _check_running(services)
+
+
+def _show(images: Path, are_samples: bool, chosen: models.Models) -> None:
+    """Indexes the pictures and shows one search by image and one by text."""
+    _cli("index", str(images))
+    picture = samples.QUERY_IMAGE if are_samples else _first_image(images)
+    if picture is not None:
+        _cli("search", str(images / picture), "-k", "6")
+    _cli("search", "--text", samples.query_text(chosen is models.TINY), "-k", "6")
+
+
+def _first_image(images: Path) -> str | None:
+    from imagesearch_cli.ingest import find_images
+
+    first = next(find_images(images), None)
+    return None if first is None else first.relative_to(images).as_posix()
+
+
+def _cli(*arguments: str) -> None:
+    shown = [f'"{word}"' if " " in word else word for word in arguments]
+    print(f"\n$ imagesearch {' '.join(shown)}", flush=True)
+    subprocess.run((sys.executable, "-m", "imagesearch_cli", *arguments), check=False)
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    main()
