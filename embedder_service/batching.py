@@ -12,8 +12,8 @@ from typing import Generic, Self, TypeVar
 
 import structlog
 
-from embedder_service.errors import ComputeError, QueueFullError, StoppingError
-from service_kit.errors import DeadlineError, ServiceError
+from embedder_service.errors import ComputeError, QueueFullError
+from service_kit.errors import DeadlineError, ServiceError, StoppingError
 
 log = structlog.get_logger()
 

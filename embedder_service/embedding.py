@@ -11,13 +11,13 @@ import structlog
 from numpy.typing import NDArray
 
 from embedder_service.batching import Batcher, Place
-from embedder_service.errors import ComputeError, StoppingError
+from embedder_service.errors import ComputeError
 from embedder_service.preprocessing import ImageRecipe
 from embedder_service.tokens import TextRecipe, Tokens
 from embedder_service.workers import Workers
 from image_kit.decoding import ImageError, ImageLimits
 from service_kit import deadlines
-from service_kit.errors import DeadlineError, ServiceError
+from service_kit.errors import DeadlineError, ServiceError, StoppingError
 
 log = structlog.get_logger()
 

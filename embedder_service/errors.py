@@ -2,9 +2,7 @@
 
     ServiceError
     ├── RetryableError
-    │   ├── QueueFullError      RESOURCE_EXHAUSTED, with RetryInfo
-    │   └── UnavailableError
-    │       └── StoppingError   UNAVAILABLE, with RetryInfo
+    │   └── QueueFullError      RESOURCE_EXHAUSTED, with RetryInfo
     ├── ComputeError            INTERNAL: this one input made the model fail
     └── ModelNotFoundError      NOT_FOUND
 
@@ -15,7 +13,7 @@ from datetime import timedelta
 
 import grpc
 
-from service_kit.errors import RetryableError, ServiceError, UnavailableError
+from service_kit.errors import RetryableError, ServiceError
 
 
 class QueueFullError(RetryableError):
@@ -26,15 +24,6 @@ class QueueFullError(RetryableError):
 
     def __init__(self, waiting: int, retry_after: timedelta) -> None:
         super().__init__(f"the queue is full: {waiting} inputs are waiting", retry_after)
-
-
-class StoppingError(UnavailableError):
-    """The server is stopping; another one, or this one later, will do the work."""
-
-    reason = "STOPPING"
-
-    def __init__(self) -> None:
-        super().__init__("the server is stopping", timedelta(seconds=1))
 
 
 class ComputeError(ServiceError):

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from imagesearch.embedder.v1 import embedder_service_pb2 as pb
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc as pb_grpc
 
-from embedder_service import streaming, wire
+from embedder_service import wire
 from embedder_service.embedding import Embedder
 from embedder_service.errors import ModelNotFoundError
 from embedder_service.model import ModelInfo
+from service_kit import streaming
 
 if TYPE_CHECKING:
     import grpc

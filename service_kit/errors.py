@@ -6,6 +6,7 @@ The family:
     ├── InvalidRequestError   INVALID_ARGUMENT, with every field violation
     ├── DeadlineError         DEADLINE_EXCEEDED
     ├── UnavailableError      UNAVAILABLE, with RetryInfo
+    │   └── StoppingError
     ├── RemoteError           what another service answered, passed on
     └── … each service's own
 
@@ -131,6 +132,15 @@ class UnavailableError(RetryableError):
 
     code = grpc.StatusCode.UNAVAILABLE
     reason = "UNAVAILABLE"
+
+
+class StoppingError(UnavailableError):
+    """The server is stopping; another one, or this one later, will do the work."""
+
+    reason = "STOPPING"
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping", timedelta(seconds=1))
 
 
 class RemoteError(ServiceError):

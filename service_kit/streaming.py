@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from embedder_service.errors import StoppingError
+from service_kit.errors import StoppingError
 
 Q = TypeVar("Q")
 A = TypeVar("A")

@@ -1,0 +1,203 @@
+"""Elasticsearch as this service sees it: one client, its timeouts, and its errors as ours."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from elasticsearch import (
+    ApiError,
+    AsyncElasticsearch,
+    ConnectionTimeout,
+    TransportError,
+)
+
+from search_service.errors import (
+    IndexBlockedError,
+    IndexExistsError,
+    IndexNotFoundError,
+    NotReadyError,
+    OverloadedError,
+)
+from search_service.settings import Settings
+from service_kit.deadlines import remaining
+from service_kit.errors import DeadlineError, UnavailableError
+
+T = TypeVar("T")
+
+OLDEST = (8, 19)
+"""Oldest version of the server that is supported."""
+
+_FIRST_WITHOUT_VECTORS = (9, 2)
+"""From this version on a document's source leaves its vectors out unless they are asked for."""
+
+_ATTEMPTS = 4
+_FIRST_PAUSE_S = 0.1
+
+
+class Cluster:
+    """The client and what is known of the server.
+
+    Args:
+        client: Closed by whoever made it.
+        read_timeout_s: Longest for one read.
+        write_timeout_s: Longest for one write.
+    """
+
+    def __init__(
+        self, client: AsyncElasticsearch, read_timeout_s: float, write_timeout_s: float
+    ) -> None:
+        self._client = client
+        self._read_timeout_s = read_timeout_s
+        self._write_timeout_s = write_timeout_s
+        self._version = ""
+
+    def reading(self) -> AsyncElasticsearch:
+        """The client, for a read within the call's deadline."""
+        return self._client.options(request_timeout=_at_least(remaining(self._read_timeout_s)))
+
+    def writing(self) -> AsyncElasticsearch:
+        """The client, for a write within the call's deadline."""
+        return self._client.options(request_timeout=_at_least(remaining(self._write_timeout_s)))
+
+    async def version(self) -> str:
+        """The server's version, e.g. "9.2.2"; of several nodes, the oldest. Asked once.
+
+        Raises:
+            ServiceError: Elasticsearch does not answer.
+        """
+        if not self._version:
+            with errors_of("*"):
+                info = await self.reading().nodes.info(metric="os", filter_path="nodes.*.version")
+            versions = [node["version"] for node in info["nodes"].values()]
+            self._version = min(versions, key=_parsed)
+        return self._version
+
+    async def vector_parameters(self) -> dict[str, Any]:
+        """Query parameters that make a read of sources include the vectors."""
+        new = _parsed(await self.version()) >= _FIRST_WITHOUT_VECTORS
+        return {"_source_exclude_vectors": "false"} if new else {}
+
+    async def check(self) -> None:
+        """Returns if the cluster has a master and is of a version that is supported.
+
+        Raises:
+            ServiceError: It does not answer, or has no master.
+            UnavailableError: It is too old.
+        """
+        try:
+            with errors_of("*"):
+                await self.reading().cluster.health(timeout="1s", filter_path="status")
+        except UnavailableError:
+            self._version = ""  # it may come back as another
+            raise
+        if _parsed(version := await self.version()) < OLDEST:
+            raise UnavailableError(f"Elasticsearch {version} is too old; 8.19 or later is needed")
+
+
+def connect(settings: Settings) -> AsyncElasticsearch:
+    """Makes the client. It connects when it is first used, and again by itself.
+
+    A request that cannot be sent is sent to another node, once a node. A status is
+    never retried here: `patiently` does, with pauses.
+    """
+    hosts = [url.strip() for url in settings.elasticsearch_url.split(",")]
+    more: dict[str, Any] = {}
+    if settings.elasticsearch_api_key is not None:
+        more["api_key"] = settings.elasticsearch_api_key.get_secret_value()
+    if settings.elasticsearch_ca_certs is not None:
+        more["ca_certs"] = str(settings.elasticsearch_ca_certs)
+    return AsyncElasticsearch(
+        hosts,
+        max_retries=max(1, len(hosts) - 1),
+        retry_on_timeout=False,
+        retry_on_status=(),
+        connections_per_node=16,
+        **more,
+    )
+
+
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Tries again, after a growing random pause, while Elasticsearch is overloaded or not ready.
+
+    Raises:
+        OverloadedError: It still is after the last attempt, or no time is left.
+        NotReadyError: Likewise.
+    """
+    for number in range(_ATTEMPTS - 1):
+        try:
+            return await attempt()
+        except (OverloadedError, NotReadyError):
+            if not await pause(number):
+                raise
+    return await attempt()
+
+
+async def pause(number: int) -> bool:
+    """Waits before attempt `number` + 1, longer each time; False if there is no time for it."""
+    seconds = _FIRST_PAUSE_S * 2**number * random.uniform(0.5, 1.5)
+    if remaining(2 * seconds) < seconds:
+        return False
+    await asyncio.sleep(seconds)
+    return True
+
+
+@contextmanager
+def errors_of(index: str) -> Iterator[None]:
+    """Turns Elasticsearch's exceptions into ours; `index` is what the call is about."""
+    try:
+        yield
+    except ConnectionTimeout as error:
+        if remaining(1) <= 0:
+            raise DeadlineError("Elasticsearch did not answer before the deadline") from error
+        raise UnavailableError("Elasticsearch does not answer in time") from error
+    except TransportError as error:
+        raise UnavailableError("Elasticsearch does not answer") from error
+    except ApiError as error:
+        translated = translate(error.status_code, _type(error.body), _reason(error.body), index)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def translate(status: int, kind: str, reason: str, index: str) -> Exception | None:
+    """Makes our error of Elasticsearch's; None where it can only be a bug of ours.
+
+    Args:
+        status: HTTP status.
+        kind: Type of the error, e.g. "index_not_found_exception".
+        reason: What it says.
+        index: Name of the index the request is about.
+    """
+    if kind == "index_not_found_exception" or "require_alias" in reason:
+        return IndexNotFoundError(index)
+    if kind in ("resource_already_exists_exception", "invalid_alias_name_exception"):
+        return IndexExistsError(index)
+    if kind == "cluster_block_exception" and status in (403, 429):
+        return IndexBlockedError(index, reason)
+    if status == 429:
+        return OverloadedError()
+    if status in (502, 503, 504):
+        return NotReadyError()
+    if status in (401, 403):
+        return UnavailableError("Elasticsearch refuses the credentials of search_service")
+    return None
+
+
+def _at_least(seconds: float) -> float:
+    return max(seconds, 0.001)  # the client takes 0 as "no limit"
+
+
+def _parsed(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.partition("-")[0].split("."))
+
+
+def _type(body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    return str(error.get("type", "")) if isinstance(error, dict) else ""
+
+
+def _reason(body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    return str(error.get("reason", "")) if isinstance(error, dict) else str(error)

@@ -1,0 +1,160 @@
+"""Filter trees to Elasticsearch's query DSL. Pure."""
+
+from typing import Any
+
+from imagesearch.common.v1 import types_pb2 as types
+
+from service_kit.errors import Violations
+
+MAX_DEPTH = 8
+MAX_FILTERS = 100
+MAX_VALUES = 1_000
+MAX_CONDITIONS = 1_000
+
+_KINDS = {
+    "image_id": "text",
+    "image_name": "text",
+    "relative_path": "text",
+    "width": "number",
+    "height": "number",
+    "format": "text",
+    "size_bytes": "number",
+    "phash": "text",
+    "captured_at": "time",
+    "indexed_at": "time",
+    "tags": "text",
+    "caption": "text",
+    "sources.relative_path": "text",
+    "sources.url": "text",
+    "sources.page_url": "text",
+    "sources.first_seen_at": "time",
+    "sources.last_seen_at": "time",
+}
+_ATTRIBUTES = "attributes."
+
+_BOOLEANS = {"all_of": "filter", "any_of": "should", "none_of": "must_not"}
+
+
+def to_query(tree: types.Filter, path: str, wrong: Violations) -> dict[str, Any]:
+    """Turns a filter into a query; notes what is wrong with it.
+
+    Args:
+        tree: The filter.
+        path: Its path in the request, for violations.
+        wrong: Gets what is wrong; the query is of no use if anything was.
+    """
+    return _Translation(wrong).query(tree, path, MAX_DEPTH)
+
+
+class _Translation:
+    def __init__(self, wrong: Violations) -> None:
+        self._wrong = wrong
+        self._conditions = 0
+
+    def query(self, tree: types.Filter, path: str, depth: int) -> dict[str, Any]:
+        kind = tree.WhichOneof("condition")
+        self._conditions += 1
+        if self._conditions > MAX_CONDITIONS:
+            if self._conditions == MAX_CONDITIONS + 1:
+                self._wrong.add(path, f"there are more than {MAX_CONDITIONS} conditions in all")
+            return {}
+        match kind:
+            case None:
+                self._wrong.add(path, "has no condition")
+                return {}
+            case "all_of" | "any_of" | "none_of":
+                return self._list(kind, getattr(tree, kind), f"{path}.{kind}", depth)
+            case "term":
+                field = self._field(tree.term.field, f"{path}.term.field")
+                value = self._value(tree.term.value, tree.term.field, f"{path}.term.value")
+                return {"term": {field: {"value": value}}}
+            case "terms":
+                return self._terms(tree.terms, f"{path}.terms")
+            case "range":
+                return self._range(tree.range, f"{path}.range")
+            case "exists":
+                self._field(tree.exists.field, f"{path}.exists.field")
+                return {"exists": {"field": tree.exists.field}}
+            case "prefix":
+                return self._prefix(tree.prefix, f"{path}.prefix")
+
+    def _list(self, kind: str, group: types.FilterList, path: str, depth: int) -> dict[str, Any]:
+        count = len(group.filters)
+        if not 1 <= count <= MAX_FILTERS:
+            self._wrong.add(
+                f"{path}.filters", f"has {count} filters; 1 to {MAX_FILTERS} are allowed"
+            )
+            return {}
+        if depth == 0:
+            self._wrong.add(path, f"is more than {MAX_DEPTH} lists deep")
+            return {}
+        queries = [
+            self.query(item, f"{path}.filters[{i}]", depth - 1)
+            for i, item in enumerate(group.filters)
+        ]
+        return {"bool": {_BOOLEANS[kind]: queries}}
+
+    def _terms(self, condition: types.TermsCondition, path: str) -> dict[str, Any]:
+        field = self._field(condition.field, f"{path}.field")
+        count = len(condition.values)
+        if not 1 <= count <= MAX_VALUES:
+            self._wrong.add(f"{path}.values", f"has {count} values; 1 to {MAX_VALUES} are allowed")
+            return {}
+        values = [
+            self._value(value, condition.field, f"{path}.values[{i}]")
+            for i, value in enumerate(condition.values)
+        ]
+        return {"terms": {field: values}}
+
+    def _range(self, condition: types.RangeCondition, path: str) -> dict[str, Any]:
+        field = self._field(condition.field, f"{path}.field")
+        if _kind(condition.field) == "text":
+            self._wrong.add(f"{path}.field", f"{condition.field!r} is neither a number nor a time")
+            return {}
+        bounds = {
+            name: self._value(getattr(condition, name), condition.field, f"{path}.{name}")
+            for name in ("gte", "gt", "lte", "lt")
+            if condition.HasField(name)
+        }
+        if not bounds:
+            self._wrong.add(path, "has no bound; give gte, gt, lte or lt")
+        return {"range": {field: bounds}}
+
+    def _prefix(self, condition: types.PrefixCondition, path: str) -> dict[str, Any]:
+        field = self._field(condition.field, f"{path}.field")
+        if _kind(condition.field) not in ("text", None):
+            self._wrong.add(f"{path}.field", f"{condition.field!r} is not a string field")
+        if not condition.prefix:
+            self._wrong.add(f"{path}.prefix", "is empty")
+        return {"prefix": {field: {"value": condition.prefix}}}
+
+    def _field(self, name: str, path: str) -> str:
+        if _kind(name) is None:
+            known = ", ".join([*_KINDS, _ATTRIBUTES + "KEY"])
+            self._wrong.add(path, f"{name!r} is not a field to filter by; these are: {known}")
+        return "caption.keyword" if name == "caption" else name
+
+    def _value(self, value: types.FilterValue, field: str, path: str) -> Any:
+        kind, wanted = value.WhichOneof("kind"), _kind(field)
+        if kind is None:
+            self._wrong.add(path, "is not set")
+            return None
+        if wanted is not None and kind != wanted:
+            self._wrong.add(path, f"is a {kind}; {field!r} needs a {wanted}")
+            return None
+        if kind == "time":
+            try:
+                return value.time.ToJsonString()
+            except ValueError:
+                self._wrong.add(path, "is not a valid time")
+                return None
+        if kind == "number" and value.number != value.number:
+            self._wrong.add(path, "is not a number")
+        return getattr(value, kind)
+
+
+def _kind(field: str) -> str | None:
+    """What a field is compared with; None if there is no such field."""
+    if field.startswith(_ATTRIBUTES) and len(field) > len(_ATTRIBUTES):
+        return "text"
+    return _KINDS.get(field)

@@ -1,0 +1,30 @@
+"""Elasticsearch's answer to a search, read. Pure."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from imagesearch.search.v1 import search_service_pb2 as pb
+
+from search_service.queries import ROUNDING, KnnSearch, score
+from search_service.records import from_record
+
+
+def search_response(
+    answer: Mapping[str, Any], search: KnnSearch, similarity: str
+) -> pb.SearchResponse:
+    """Renders the hits, most similar first.
+
+    Args:
+        answer: Of Elasticsearch.
+        search: What was searched.
+        similarity: Of the index.
+    """
+    response = pb.SearchResponse()
+    response.took.FromTimedelta(timedelta(milliseconds=answer["took"]))
+    for hit in answer["hits"]["hits"]:
+        value = score(hit["_score"], similarity)
+        if search.min_score is None or value >= search.min_score - ROUNDING:
+            document = from_record(hit["_id"], hit.get("_source", {}))
+            response.hits.add(document=document, score=value)
+    return response

@@ -1,0 +1,49 @@
+"""The search service's settings: SEARCH_* in the environment, or flags."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from service_kit.settings import ServerSettings
+
+
+class Settings(ServerSettings):
+    """Serves vector search on Elasticsearch over gRPC."""
+
+    model_config = SettingsConfigDict(env_prefix="SEARCH_", populate_by_name=True)
+
+    listen: str = "127.0.0.1:50052"
+    """Address to serve on, as host:port. Port 0 takes a free one."""
+
+    elasticsearch_url: str = Field(
+        default="http://127.0.0.1:9200",
+        validation_alias=AliasChoices("search_elasticsearch_url", "elasticsearch_url"),
+    )
+    """Elasticsearch, as scheme://host:port; several nodes with commas between them."""
+
+    elasticsearch_api_key: SecretStr | None = None
+    """API key, as Elasticsearch encodes it. None: no authentication, or user:password in the
+    URL."""
+
+    elasticsearch_ca_certs: Path | None = None
+    """Certificates that Elasticsearch's own is checked against. None: the system's."""
+
+    read_timeout_s: PositiveFloat = 10.0
+    """Longest that Elasticsearch may take to answer a read, within the caller's deadline."""
+
+    write_timeout_s: PositiveFloat = 30.0
+    """Longest that Elasticsearch may take to answer a write. A write without an answer may or
+    may not be done; it is safe to send it again."""
+
+    max_bulk_documents: PositiveInt = 500
+    """Most documents in one bulk request to Elasticsearch."""
+
+    max_bulk_bytes: PositiveInt = 5_000_000
+    """About the most bytes in one bulk request. Two of them must fit a tenth of the heap."""
+
+    max_bulks: PositiveInt = 2
+    """Bulk requests running at a time for one index."""
+
+    max_pending_bytes: PositiveInt = 64 * 1024 * 1024
+    """Most bytes of documents waiting to be written. Beyond it streams are read no further."""

@@ -1,0 +1,114 @@
+"""One Elasticsearch and one of each service for the whole run; every test has its own index."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from imagesearch.embedder.v1 import embedder_service_pb2_grpc
+from imagesearch.gateway.v1 import image_search_service_pb2_grpc
+from imagesearch.search.v1 import index_service_pb2_grpc, search_service_pb2_grpc
+
+import embedder_service.server
+import embedder_service.settings
+
+# import gateway.server
+# import gateway.settings
+import search_service.server
+import search_service.settings
+from imagesearch_dev import models
+from imagesearch_dev.elasticsearch.node import ElasticsearchNode
+from service_kit.client import channel
+
+ROOT = Path(__file__).resolve().parent.parent
+
+HOMES = ROOT / ".imagesearch" / "elasticsearch"
+"""Assembled servers, kept between runs."""
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An Elasticsearch: the one of ELASTICSEARCH_URL, or a node of our own."""
+    if url := os.environ.get("ELASTICSEARCH_URL"):
+        yield url
+        return
+    with ElasticsearchNode(tmp_path_factory.mktemp("elasticsearch"), HOMES) as node:
+        yield node.url
+
+
+@pytest.fixture(scope="session")
+async def search_address(elasticsearch_url: str) -> AsyncIterator[str]:
+    settings = search_service.settings.Settings(
+        listen="127.0.0.1:0", elasticsearch_url=elasticsearch_url, grace_s=1
+    )
+    async with search_service.server.running(settings) as port:
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+async def search_channel(search_address: str) -> AsyncIterator[grpc.aio.Channel]:
+    async with channel(search_address, service="any") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def indexes(search_channel: grpc.aio.Channel) -> index_service_pb2_grpc.IndexServiceAsyncStub:
+    return index_service_pb2_grpc.IndexServiceStub(search_channel)
+
+
+@pytest.fixture(scope="session")
+def search(search_channel: grpc.aio.Channel) -> search_service_pb2_grpc.SearchServiceAsyncStub:
+    return search_service_pb2_grpc.SearchServiceStub(search_channel)
+
+
+@pytest.fixture(scope="session")
+async def embedder_address() -> AsyncIterator[str]:
+    settings = embedder_service.settings.Settings(
+        listen="127.0.0.1:0", image_model=models.TINY.image, text_model=models.TINY.text, grace_s=1
+    )
+    async with embedder_service.server.running(settings) as port:
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+async def embedder(
+    embedder_address: str,
+) -> AsyncIterator[embedder_service_pb2_grpc.EmbedderServiceAsyncStub]:
+    async with channel(embedder_address, service="any") as opened:
+        yield embedder_service_pb2_grpc.EmbedderServiceStub(opened)
+
+
+@pytest.fixture(scope="session")
+async def gateway_address(
+    embedder_address: str, search_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[str]:
+    settings = gateway.settings.Settings(
+        listen="127.0.0.1:0",
+        embedder=embedder_address,
+        search=search_address,
+        store_url=tmp_path_factory.mktemp("store").as_uri(),
+        grace_s=1,
+    )
+    async with gateway.server.running(settings) as port:
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+async def images(
+    gateway_address: str,
+) -> AsyncIterator[image_search_service_pb2_grpc.ImageSearchServiceAsyncStub]:
+    """The gateway's stub."""
+    async with channel(gateway_address, service="any") as opened:
+        yield image_search_service_pb2_grpc.ImageSearchServiceStub(opened)
+
+
+@pytest.fixture
+def new_index() -> str:
+    """A name that no other test uses."""
+    return f"test-{os.getpid()}-{next(_numbers)}"
