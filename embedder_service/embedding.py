@@ -14,10 +14,10 @@ from embedder_service.batching import Batcher, Place
 from embedder_service.errors import ComputeError
 from embedder_service.preprocessing import ImageRecipe
 from embedder_service.tokens import TextRecipe, Tokens
-from embedder_service.workers import Workers
 from image_kit.decoding import ImageError, ImageLimits
 from service_kit import deadlines
 from service_kit.errors import DeadlineError, ServiceError, StoppingError
+from service_kit.workers import Workers
 
 log = structlog.get_logger()
 

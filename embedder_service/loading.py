@@ -13,7 +13,6 @@ from sentence_transformers import SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
 from embedder_service import golden, spaces
-from embedder_service.cores import physical_cores
 from embedder_service.model import (
     PROBE_TEXTS,
     ClipModel,
@@ -26,6 +25,7 @@ from embedder_service.model_files import ModelFiles, find
 from embedder_service.preprocessing import ImageRecipe
 from embedder_service.settings import Settings
 from embedder_service.tokens import TextRecipe
+from service_kit.cores import physical_cores
 from service_kit.server import StartError
 
 log = structlog.get_logger()

@@ -10,15 +10,15 @@ from imagesearch.embedder.v1 import embedder_service_pb2 as pb
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc as pb_grpc
 
 from embedder_service.batching import Batcher
-from embedder_service.cores import physical_cores
 from embedder_service.embedding import Embedder, Vector
 from embedder_service.loading import load
 from embedder_service.servicer import EmbedderServicer
 from embedder_service.settings import Settings
 from embedder_service.wire import Bounds
-from embedder_service.workers import Workers
 from image_kit.decoding import ImageLimits
+from service_kit.cores import physical_cores
 from service_kit.server import Endpoint, Probe, serving, stop_signal
+from service_kit.workers import Workers
 
 T = TypeVar("T")
 

@@ -37,8 +37,8 @@ class CliError(Exception):
 @asynccontextmanager
 async def connected(address: str) -> AsyncIterator["Stub"]:
     """Opens a connection; turns failed calls inside the block into CliError."""
-    idempotent = ("SearchByImage", "SearchByText", "GetImage", "GetImageContent", "GetStatus")
-    async with channel(address, service=NAME, idempotent=idempotent) as opened:
+    names = ("SearchByImage", "SearchByText", "GetImage", "GetImageContent", "GetStatus")
+    async with channel(address, idempotent=[f"{NAME}/{name}" for name in names]) as opened:
         stub: Any = pb_grpc.ImageSearchServiceStub(opened)
         try:
             yield stub

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from imagesearch_cli.connection import Stub
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
-    + (".tif", ".tiff", ".avif", ".heic", ".heif")
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .avif .heic .heif".split()
 )
 """Names taken for images; everything else in a folder is passed over."""
 

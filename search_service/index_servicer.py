@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from imagesearch.search.v1 import index_service_pb2 as pb
 from imagesearch.search.v1 import index_service_pb2_grpc as pb_grpc
 
+from image_kit.naming import index_name
 from search_service import wire
 from search_service.cluster import Cluster
 from search_service.indexes import Indexes, Statistics
@@ -46,7 +47,7 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
     async def GetIndex(
         self, request: pb.GetIndexRequest, context: "Context"
     ) -> pb.GetIndexResponse:
-        definition = await self._indexes.definition(wire.index_name(request.name, "name"))
+        definition = await self._indexes.definition(index_name(request.name, "name"))
         return pb.GetIndexResponse(index=(await self._render([definition]))[0])
 
     async def ListIndexes(
@@ -65,7 +66,7 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         if not request.name:
             wrong.add("name", "is not set; nothing is deleted by default")
         wrong.raise_if_any()
-        await self._indexes.delete(wire.index_name(request.name, "name"))
+        await self._indexes.delete(index_name(request.name, "name"))
         return pb.DeleteIndexResponse()
 
     async def _render(self, definitions: list[Definition]) -> list[pb.Index]:

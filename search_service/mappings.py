@@ -5,8 +5,6 @@ from typing import Any
 
 VECTOR_FIELD = "image_embedding"
 
-DEFAULT_INDEX = "my-image-embeddings"
-
 DEFAULT_DIMENSIONS = 512
 DEFAULT_M = 16
 DEFAULT_EF_CONSTRUCTION = 100

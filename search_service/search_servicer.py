@@ -11,15 +11,17 @@ from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import search_service_pb2 as pb
 from imagesearch.search.v1 import search_service_pb2_grpc as pb_grpc
 
+from image_kit.naming import index_name
 from search_service import documents, hits, wire
 from search_service.cluster import Cluster
 from search_service.errors import DocumentNotFoundError, IndexNotFoundError
 from search_service.indexes import Indexes
-from search_service.mappings import DEFAULT_INDEX, VECTOR_FIELD
+from search_service.mappings import VECTOR_FIELD
 from search_service.records import from_record, now, to_record
 from search_service.upserting import Upsert
 from search_service.writing import Writer
 from service_kit import streaming
+from service_kit.budget import ByteBudget
 from service_kit.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -43,15 +45,22 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         cluster: Where documents are.
         indexes: What the indexes are.
         writer: Writes documents.
+        room: Bounds the bytes of documents that have been read and not answered.
         stopping: Set when the server stops: streams then end after what they have read.
     """
 
     def __init__(
-        self, cluster: Cluster, indexes: Indexes, writer: Writer, stopping: asyncio.Event
+        self,
+        cluster: Cluster,
+        indexes: Indexes,
+        writer: Writer,
+        room: ByteBudget,
+        stopping: asyncio.Event,
     ) -> None:
         self._cluster = cluster
         self._indexes = indexes
         self._writer = writer
+        self._room = room
         self._stopping = stopping
 
     async def UpsertDocuments(
@@ -68,16 +77,10 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         self, request: pb.UpsertDocumentsRequest
     ) -> asyncio.Task[pb.UpsertDocumentsResponse]:
         size = request.document.ByteSize() + _BYTES_A_VALUE * len(request.vector.values)
-        room = self._writer.admitted(size)
-        await room.__aenter__()
-
-        async def answer() -> pb.UpsertDocumentsResponse:
-            try:
-                return await self._upsert(request, size)
-            finally:
-                await room.__aexit__(None, None, None)
-
-        return asyncio.create_task(answer())
+        taken = await self._room.take(size)
+        task = asyncio.create_task(self._upsert(request, size))
+        task.add_done_callback(lambda _: self._room.give_back(taken))
+        return task
 
     async def _upsert(
         self, request: pb.UpsertDocumentsRequest, size: int
@@ -86,7 +89,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
             request_id=request.request_id, image_id=request.document.image_id
         )
         try:
-            index = await self._indexes.definition(wire.index_name(request.index))
+            index = await self._indexes.definition(index_name(request.index))
             wire.check_document(request.document)
             values = wire.vector(request.vector, index)
             upsert = Upsert(to_record(request.document, now()), values, size)
@@ -94,7 +97,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
             outcome = await self._writer.submit(index.name, upsert, refresh)
             response.outcome = types.UpsertOutcome.Value(f"UPSERT_OUTCOME_{outcome.name}")
         except IndexNotFoundError as error:
-            self._indexes.forget(request.index or DEFAULT_INDEX)
+            self._indexes.forget(index_name(request.index))
             response.error.CopyFrom(error.to_status())
         except ServiceError as error:
             response.error.CopyFrom(error.to_status())
@@ -108,7 +111,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         self, request: pb.GetDocumentsRequest, context: "Context"
     ) -> pb.GetDocumentsResponse:
         ids = wire.image_ids(request.image_ids)
-        index = await self._indexes.definition(wire.index_name(request.index))
+        index = await self._indexes.definition(index_name(request.index))
         found = await documents.get(self._cluster, index.name, ids, request.include_vectors)
         response = pb.GetDocumentsResponse()
         for image_id, known in zip(ids, found, strict=True):
@@ -126,7 +129,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         self, request: pb.DeleteDocumentsRequest, context: "Context"
     ) -> pb.DeleteDocumentsResponse:
         ids = wire.image_ids(request.image_ids)
-        index = await self._indexes.definition(wire.index_name(request.index))
+        index = await self._indexes.definition(index_name(request.index))
         refresh = wire.REFRESH.get(request.refresh, "false")
         was_there = await documents.delete(self._cluster, index.name, ids, refresh)
         return pb.DeleteDocumentsResponse(
@@ -135,7 +138,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         )
 
     async def Search(self, request: pb.SearchRequest, context: "Context") -> pb.SearchResponse:
-        index = await self._indexes.definition(wire.index_name(request.index))
+        index = await self._indexes.definition(index_name(request.index))
         query = wire.search(request, index)
         similarity = index.options.similarity
         try:

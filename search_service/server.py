@@ -19,6 +19,7 @@ from search_service.settings import Settings
 from search_service.upserting import Result, Upsert, upsert_all
 from search_service.writing import Writer
 from service_kit import deadlines
+from service_kit.budget import ByteBudget
 from service_kit.server import Endpoint, Probe, serving, stop_signal
 
 _INDEX_SERVICE = index_service_pb2.DESCRIPTOR.services_by_name["IndexService"].full_name
@@ -52,12 +53,13 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             max_documents=settings.max_bulk_documents,
             max_bytes=settings.max_bulk_bytes,
             max_bulks=settings.max_bulks,
-            max_pending_bytes=settings.max_pending_bytes,
         )
         stack.push_async_callback(writer.stop)
         indexes = Indexes(cluster)
         stopping = asyncio.Event()
-        searches = SearchServicer(cluster, indexes, writer, stopping)
+        searches = SearchServicer(
+            cluster, indexes, writer, ByteBudget(settings.max_pending_bytes), stopping
+        )
         lifecycle = IndexServicer(indexes, cluster)
         endpoints = [
             Endpoint(

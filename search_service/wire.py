@@ -3,7 +3,6 @@
 import base64
 import binascii
 import math
-import re
 from collections.abc import Sequence
 
 from google.protobuf.message import Message
@@ -11,12 +10,12 @@ from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 from imagesearch.search.v1 import search_service_pb2 as pb
 
+from image_kit.naming import check_image_id, check_index_name
 from search_service import filters
 from search_service.errors import VectorMismatchError
 from search_service.mappings import (
     DEFAULT_DIMENSIONS,
     DEFAULT_EF_CONSTRUCTION,
-    DEFAULT_INDEX,
     DEFAULT_M,
     Definition,
     Options,
@@ -28,7 +27,6 @@ from service_kit.errors import InvalidRequestError, Violations
 MAX_K = 1_000
 MAX_CANDIDATES = 10_000
 MAX_IDS = 1_000
-MAX_NAME_BYTES = 200
 MAX_PAGE = 1_000
 MAX_DIMENSIONS = 4_096
 MAX_DOCUMENT_BYTES = 1024 * 1024
@@ -37,10 +35,6 @@ MAX_TAGS = 100
 MAX_ATTRIBUTES = 100
 DEFAULT_K = 10
 DEFAULT_PAGE = 100
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_PHYSICAL = re.compile(r".*-\d{6}")
-_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 # Beyond these, Elasticsearch's float32 arithmetic on squares overflows or vanishes.
 _SHORTEST, _LONGEST = 1e-15, 1e15
@@ -55,28 +49,6 @@ REFRESH = {
 """Elasticsearch's `refresh` parameter; "false" for the others."""
 
 
-def index_name(name: str, field: str = "index") -> str:
-    """Reads the name of an index to use; empty is the default one.
-
-    Raises:
-        InvalidRequestError: No index can have this name.
-    """
-    wrong = Violations()
-    checked = check_name(name or DEFAULT_INDEX, field, wrong)
-    wrong.raise_if_any()
-    return checked
-
-
-def check_name(name: str, field: str, wrong: Violations) -> str:
-    """Notes what is wrong with a name; gives it back."""
-    if not _NAME.fullmatch(name) or _PHYSICAL.fullmatch(name):
-        what = "is not a name: lower-case letters, digits, '-', '_', '.', not ending like '-000001'"
-        wrong.add(field, what)
-    elif len(name) > MAX_NAME_BYTES:
-        wrong.add(field, f"has {len(name)} bytes; at most {MAX_NAME_BYTES} are allowed")
-    return name
-
-
 def new_index(request: index_pb.CreateIndexRequest) -> tuple[str, str, Options]:
     """Reads a CreateIndexRequest: name, space and options.
 
@@ -84,7 +56,7 @@ def new_index(request: index_pb.CreateIndexRequest) -> tuple[str, str, Options]:
         InvalidRequestError: with one field violation for each thing wrong.
     """
     wrong = Violations()
-    name = check_name(request.name or DEFAULT_INDEX, "name", wrong)
+    name = check_index_name(request.name, "name", wrong)
     if not request.space:
         wrong.add("space", "is not set; the embedder's GetModel gives it")
     elif len(request.space.encode()) > MAX_STRING_BYTES:
@@ -203,14 +175,9 @@ def image_ids(ids: Sequence[str]) -> list[str]:
         wrong.add("image_ids", f"has {len(ids)} items; 1 to {MAX_IDS} are allowed")
     else:
         for i, image_id in enumerate(ids):
-            _check_id(image_id, f"image_ids[{i}]", wrong)
+            check_image_id(image_id, f"image_ids[{i}]", wrong)
     wrong.raise_if_any()
     return list(ids)
-
-
-def _check_id(image_id: str, field: str, wrong: Violations) -> None:
-    if not _IMAGE_ID.fullmatch(image_id):
-        wrong.add(field, "is not an image id: 64 lower-case hex digits")
 
 
 def check_document(document: types.Document) -> None:
@@ -220,7 +187,7 @@ def check_document(document: types.Document) -> None:
         InvalidRequestError: with one field violation for each thing wrong.
     """
     wrong = Violations()
-    _check_id(document.image_id, "document.image_id", wrong)
+    check_image_id(document.image_id, "document.image_id", wrong)
     if (size := document.ByteSize()) > MAX_DOCUMENT_BYTES:
         wrong.add("document", f"has {size} bytes; at most {MAX_DOCUMENT_BYTES} are allowed")
     for name in ("image_name", "relative_path", "format", "phash"):

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from search_service.upserting import Outcome, Result, Upsert
@@ -30,7 +29,6 @@ class Writer:
         max_documents: Most documents in one request.
         max_bytes: About the most bytes in one request.
         max_bulks: Requests under way for one index.
-        max_pending_bytes: Most bytes of documents that have been admitted and not written.
     """
 
     def __init__(
@@ -40,34 +38,14 @@ class Writer:
         max_documents: int,
         max_bytes: int,
         max_bulks: int,
-        max_pending_bytes: int,
     ) -> None:
         self._write = write
         self._max_documents = max_documents
         self._max_bytes = max_bytes
         self._max_bulks = max_bulks
-        self._free_bytes = self._most_bytes = max_pending_bytes
-        self._room = asyncio.Condition()
         self._waiting: dict[tuple[str, str], deque[_Entry]] = {}
         self._running: dict[tuple[str, str], int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @asynccontextmanager
-    async def admitted(self, size: int) -> AsyncIterator[None]:
-        """Waits until there is room for `size` bytes, and holds it until the block ends."""
-        size = min(size, self._most_bytes)
-        async with self._room:
-            await self._room.wait_for(lambda: self._free_bytes >= size)
-            self._free_bytes -= size
-        try:
-            yield
-        finally:
-            self._free_bytes += size
-            await asyncio.shield(self._tell())
-
-    async def _tell(self) -> None:
-        async with self._room:
-            self._room.notify_all()
 
     async def submit(self, index: str, upsert: Upsert, refresh: str) -> Outcome:
         """Waits until a document is written.

@@ -10,7 +10,6 @@ import grpc
 def channel(
     target: str,
     *,
-    service: str,
     idempotent: Iterable[str] = (),
     max_message_bytes: int = 32 * 1024 * 1024,
 ) -> grpc.aio.Channel:
@@ -19,9 +18,8 @@ def channel(
     Args:
         target: host:port, or any gRPC name such as "dns:///search:50052"; all its
             addresses are used in turn.
-        service: Full name of the gRPC service that is called.
-        idempotent: Methods that may be retried. Only UNAVAILABLE is, three attempts
-            at most, and only while few of the calls fail.
+        idempotent: Methods that may be retried, as "package.Service/Method". Only UNAVAILABLE
+            is, three attempts at most, and only while few of the calls fail.
         max_message_bytes: Largest message taken or sent.
 
     Returns:
@@ -31,7 +29,8 @@ def channel(
         "loadBalancingConfig": [{"round_robin": {}}],
         "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
     }
-    if names := [{"service": service, "method": method} for method in idempotent]:
+    parted = (method.partition("/") for method in idempotent)
+    if names := [{"service": service, "method": method} for service, _, method in parted]:
         retry = {
             "maxAttempts": 3,
             "initialBackoff": "0.05s",

@@ -15,9 +15,8 @@ from imagesearch.search.v1 import index_service_pb2_grpc, search_service_pb2_grp
 
 import embedder_service.server
 import embedder_service.settings
-
-# import gateway.server
-# import gateway.settings
+import gateway.server
+import gateway.settings
 import search_service.server
 import search_service.settings
 from imagesearch_dev import models
@@ -53,7 +52,7 @@ async def search_address(elasticsearch_url: str) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 async def search_channel(search_address: str) -> AsyncIterator[grpc.aio.Channel]:
-    async with channel(search_address, service="any") as opened:
+    async with channel(search_address) as opened:
         yield opened
 
 
@@ -80,7 +79,7 @@ async def embedder_address() -> AsyncIterator[str]:
 async def embedder(
     embedder_address: str,
 ) -> AsyncIterator[embedder_service_pb2_grpc.EmbedderServiceAsyncStub]:
-    async with channel(embedder_address, service="any") as opened:
+    async with channel(embedder_address) as opened:
         yield embedder_service_pb2_grpc.EmbedderServiceStub(opened)
 
 
@@ -104,7 +103,7 @@ async def images(
     gateway_address: str,
 ) -> AsyncIterator[image_search_service_pb2_grpc.ImageSearchServiceAsyncStub]:
     """The gateway's stub."""
-    async with channel(gateway_address, service="any") as opened:
+    async with channel(gateway_address) as opened:
         yield image_search_service_pb2_grpc.ImageSearchServiceStub(opened)
 
 

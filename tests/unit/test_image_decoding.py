@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
 
 def drawing() -> Image.Image:
-    """Four quarters, so that any turn, mirror or swapped channel shows: red, green / blue, white."""
+    """Four quarters (red, green / blue, white), so that any turn or swapped channel shows."""
     image = Image.new("RGB", (48, 32), "white")
     image.paste("red", (0, 0, 24, 16))
     image.paste("lime", (24, 0, 48, 16))

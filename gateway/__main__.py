@@ -1,0 +1,8 @@
+"""Serves image search over gRPC: `python -m gateway --help`."""
+
+from gateway.server import serve
+from gateway.settings import Settings
+from service_kit.server import run
+
+if __name__ == "__main__":
+    run(serve, Settings, "gateway")

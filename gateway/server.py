@@ -1,0 +1,99 @@
+"""The wiring: the order of the text is the order of the start; the stop is its reverse."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from imagesearch.gateway.v1 import image_search_service_pb2 as pb
+from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
+
+from gateway.clients import Embedder, Search, open_embedder, open_search
+from gateway.fetch import Fetcher
+from gateway.indexing import Indexing
+from gateway.servicer import ImageSearchServicer
+from gateway.settings import Settings
+from gateway.store import ImageStore
+from image_kit.decoding import ImageLimits
+from service_kit.budget import ByteBudget
+from service_kit.cores import physical_cores
+from service_kit.server import Endpoint, Probe, StartError, serving, stop_signal
+from service_kit.workers import Workers
+
+_NAME = pb.DESCRIPTOR.services_by_name["ImageSearchService"].full_name
+
+
+async def serve(settings: Settings) -> None:
+    """Serves until the process is told to stop."""
+    async with running(settings):
+        await stop_signal()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[int]:
+    """Runs the service; gives its port. The others may be away: health then says so.
+
+    Raises:
+        StartError: The image store cannot be opened, or the address cannot be bound.
+    """
+    limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+    timeouts = (settings.call_timeout_s, settings.image_timeout_s)
+    async with AsyncExitStack() as stack:
+        embedder = Embedder(
+            await stack.enter_async_context(
+                open_embedder(settings.embedder, settings.max_message_bytes)
+            ),
+            *timeouts,
+        )
+        search = Search(
+            await stack.enter_async_context(
+                open_search(settings.search, settings.max_message_bytes)
+            ),
+            *timeouts,
+        )
+        preparers = await stack.enter_async_context(
+            Workers("prepare", settings.prepare_threads or physical_cores())
+        )
+        writers = await stack.enter_async_context(Workers("store", settings.store_threads))
+        store = _open_store(settings.store_url, writers)
+        fetcher = None
+        if settings.allow_url_fetch:
+            fetcher = await stack.enter_async_context(
+                Fetcher(
+                    settings.fetch_timeout_s,
+                    settings.max_image_bytes,
+                    settings.fetch_ports,
+                    settings.fetch_allowed_networks,
+                )
+            )
+        stopping = asyncio.Event()
+        servicer = ImageSearchServicer(
+            embedder,
+            search,
+            store,
+            Indexing(embedder, search, store, preparers, limits, settings.auto_create_index),
+            fetcher,
+            limits,
+            ByteBudget(settings.max_in_flight_bytes),
+            settings.max_in_flight,
+            stopping,
+        )
+
+        async def check() -> None:
+            await embedder.check()
+            await search.check()
+
+        endpoint = Endpoint(
+            _NAME, lambda to: pb_grpc.add_ImageSearchServiceServicer_to_server(servicer, to)
+        )
+        async with serving(settings, [endpoint], Probe(check, timeout_s=5.0)) as port:
+            try:
+                yield port
+            finally:
+                stopping.set()
+
+
+def _open_store(url: str, workers: Workers) -> ImageStore:
+    try:
+        return ImageStore(url, workers)
+    except (ImportError, OSError, ValueError) as error:
+        raise StartError(f"the image store {url} cannot be opened: {error}") from error

@@ -1,0 +1,66 @@
+"""The gateway's settings: GATEWAY_* in the environment, or flags."""
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic_settings import SettingsConfigDict
+
+from service_kit.settings import ServerSettings
+
+
+class Settings(ServerSettings):
+    """Serves image search over gRPC: all that a client needs."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+
+    listen: str = "127.0.0.1:50050"
+    """Address to serve on, as host:port. Port 0 takes a free one."""
+
+    embedder: str = "127.0.0.1:50051"
+    """embedder_service, as host:port or any gRPC name, e.g. dns:///embedder:50051."""
+
+    search: str = "127.0.0.1:50052"
+    """search_service, as host:port or any gRPC name."""
+
+    store_url: str = "file://.imagesearch/store"
+    """Where originals and thumbnails are kept, as fsspec names it: file://FOLDER,
+    s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, memory://. All but folders need their own package."""
+
+    auto_create_index: bool = True
+    """Make an index when the first image for it comes."""
+
+    call_timeout_s: PositiveFloat = 30.0
+    """Longest that one call to another service may take, within the caller's deadline."""
+
+    image_timeout_s: PositiveFloat = 120.0
+    """Longest that one image of an IndexImages stream may take in one other service."""
+
+    max_in_flight: PositiveInt = 64
+    """Images of one IndexImages stream worked on at a time. More hide more latency and take
+    more memory."""
+
+    max_in_flight_bytes: PositiveInt = 256 * 1024 * 1024
+    """Bytes of images that all IndexImages streams together have under way. Beyond it they are
+    read no further."""
+
+    prepare_threads: NonNegativeInt = 0
+    """Images decoded at a time for thumbnails. 0: one a physical core."""
+
+    store_threads: PositiveInt = 8
+    """Files read or written at a time in the image store."""
+
+    max_image_bytes: PositiveInt = 20 * 1024 * 1024
+    """Largest encoded image. Not more than the embedder's own."""
+
+    max_image_pixels: PositiveInt = 64_000_000
+    """Most pixels an image may have. Not more than the embedder's own."""
+
+    allow_url_fetch: bool = False
+    """Fetch images that SearchByImage names by URL. Only public addresses are connected to."""
+
+    fetch_timeout_s: PositiveFloat = 10.0
+    """Longest that fetching a URL may take, redirects included."""
+
+    fetch_ports: tuple[int, ...] = (80, 443)
+    """Ports that URLs may name."""
+
+    fetch_allowed_networks: tuple[str, ...] = ()
+    """Networks, e.g. 10.1.0.0/16, that URLs may lead to although they are not public."""

@@ -1,0 +1,116 @@
+"""Originals and thumbnails, kept under their content's name wherever fsspec can write."""
+
+import errno
+import os
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import structlog
+from fsspec.implementations.local import LocalFileSystem
+
+from gateway.errors import StoreFullError
+from service_kit.errors import UnavailableError
+from service_kit.workers import Workers
+
+log = structlog.get_logger()
+
+ORIGINAL = "originals"
+THUMBNAIL = "thumbnails"
+
+
+class ImageStore:
+    """Files by index, variant and image id. Writing the same again changes nothing.
+
+    Args:
+        url: Where, as fsspec names it.
+        workers: Threads for reading and writing.
+    """
+
+    def __init__(self, url: str, workers: Workers) -> None:
+        self._files: Any
+        self._files, self._root = fsspec.core.url_to_fs(url)
+        self._workers = workers
+
+    async def put(self, index: str, image_id: str, original: bytes, thumbnail: bytes) -> None:
+        """Stores an image; returns when it is safe.
+
+        Raises:
+            StoreFullError: There is no room.
+            UnavailableError: The store does not work.
+        """
+        for variant, data in ((ORIGINAL, original), (THUMBNAIL, thumbnail)):
+            async with self._reported():
+                await self._workers.run(self._write, self._path(index, variant, image_id), data)
+
+    async def read(self, index: str, variant: str, image_id: str) -> bytes | None:
+        """Reads an image; None if it is not there.
+
+        Raises:
+            UnavailableError: The store does not work.
+        """
+        data: bytes | None = None
+        async with self._reported():
+            with suppress(FileNotFoundError):
+                path = self._path(index, variant, image_id)
+                data = await self._workers.run(self._files.cat_file, path)
+        return data
+
+    async def delete(self, index: str, image_ids: Sequence[str]) -> None:
+        """Deletes images, where they are there.
+
+        Raises:
+            UnavailableError: The store does not work.
+        """
+        for variant in (ORIGINAL, THUMBNAIL):
+            for image_id in image_ids:
+                async with self._reported():
+                    with suppress(FileNotFoundError):
+                        path = self._path(index, variant, image_id)
+                        await self._workers.run(self._files.rm_file, path)
+
+    @asynccontextmanager
+    async def _reported(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except OSError as error:
+            log.exception("store_failed")
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreFullError from error
+            raise UnavailableError("the image store does not work") from error
+
+    def _path(self, index: str, variant: str, image_id: str) -> str:
+        return f"{self._root}/{index}/{variant}/{image_id[:2]}/{image_id[2:4]}/{image_id}"
+
+    def _write(self, path: str, data: bytes) -> None:
+        if isinstance(self._files, LocalFileSystem):
+            _write_file(Path(path), data)
+        else:  # object stores write an object as a whole or not at all
+            self._files.pipe_file(path, data)
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Writes a file so that it is there as a whole or not at all, and survives a power cut."""
+    try:
+        if path.stat().st_size == len(data):
+            return
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
