@@ -212,6 +212,11 @@ class Search:
             if error.code is not grpc.StatusCode.ALREADY_EXISTS:
                 raise
 
+    async def refresh(self, name: str) -> None:
+        """Makes every acknowledged write to an index visible to searches."""
+        request = index_pb.RefreshIndexRequest(name=name)
+        await _answer(self._indexes.RefreshIndex, request, SEARCH, self._call_timeout_s)
+
     async def check(self) -> None:
         """Returns if it can do its work.
 
@@ -253,7 +258,7 @@ def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:
 def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
     """Opens a channel to search_service."""
     idempotent = [f"{_SEARCH_SERVICE}/Search", f"{_SEARCH_SERVICE}/GetDocuments"]
-    idempotent.append(f"{_INDEX_SERVICE}/GetIndex")
+    idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
     return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
 
 

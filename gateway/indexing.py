@@ -140,6 +140,8 @@ class Session:
         self._indexing = indexing
         self._embedder = embedder
         self._search = search
+        self.touched: set[str] = set()
+        """Indexes that something was stored in."""
 
     async def store(
         self, index: str, upload: Upload, refresh: "types.RefreshPolicy.ValueType"
@@ -149,7 +151,11 @@ class Session:
         Raises:
             ServiceError: It is not stored; or nobody knows, and it is safe to try again.
         """
-        return await self._indexing.store_one(self._embedder, self._search, index, upload, refresh)
+        stored = await self._indexing.store_one(
+            self._embedder, self._search, index, upload, refresh
+        )
+        self.touched.add(index)
+        return stored
 
 
 def _document(upload: Upload, seen: pictures.Prepared) -> types.Document:

@@ -127,6 +127,8 @@ class ImageSearchServicer(pb_grpc.ImageSearchServiceServicer):
             async with aclosing(answers):
                 async for answer in answers:
                     yield answer
+            for index in session.touched:
+                await self._search.refresh(index)
 
     async def _index_item(
         self, session: Session, request: pb.IndexImagesRequest

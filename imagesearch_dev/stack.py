@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from imagesearch_cli.ingest import find_images
 from imagesearch_dev import guide, models, samples
 from imagesearch_dev.elasticsearch.node import ElasticsearchNode
 from imagesearch_dev.processes import Process
@@ -78,6 +79,7 @@ def run(options: argparse.Namespace, stopped: threading.Event, stack: ExitStack)
     """
     began = time.monotonic()
     folder: Path = options.folder.resolve()
+    own = None if options.images is None else _first_image(options.images)
     try:
         chosen = models.choose(options.model)
     except ValueError as error:
@@ -94,13 +96,17 @@ def run(options: argparse.Namespace, stopped: threading.Event, stack: ExitStack)
     for service in services:
         service.start()
         stack.callback(service.stop)
-    images = options.images or samples.ensure(folder / "samples")
+    images = samples.ensure(folder / "samples") if own is None else options.images
     _wait_until_serving(services, stopped)
     if stopped.is_set():
         return
     print(f"Ready after {time.monotonic() - began:.0f} s.", flush=True)
-    _show(images, options.images is None, chosen)
-    guide.print_guide(folder, images, options.images is None)
+    text = samples.query_text(chosen is models.TINY)
+    picture = _shown(images / samples.QUERY_IMAGE if own is None else own)
+    _cli("index", _shown(images))
+    _cli("search", picture, "-k", "6")
+    _cli("search", "--text", text, "-k", "6")
+    guide.print_guide(_shown(folder / "logs"), own is None, picture, text)
     if not options.once:
         _watch(services, stopped)
 
@@ -153,20 +159,16 @@ def _watch(services: Sequence[Process], stopped: threading.Event) -> None:
         _check_running(services)
 
 
-def _show(images: Path, are_samples: bool, chosen: models.Models) -> None:
-    """Indexes the pictures and shows one search by image and one by text."""
-    _cli("index", str(images))
-    picture = samples.QUERY_IMAGE if are_samples else _first_image(images)
-    if picture is not None:
-        _cli("search", str(images / picture), "-k", "6")
-    _cli("search", "--text", samples.query_text(chosen is models.TINY), "-k", "6")
+def _shown(path: Path) -> str:
+    """The path as one types it here."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _first_image(images: Path) -> str | None:
-    from imagesearch_cli.ingest import find_images
-
-    first = next(find_images(images), None)
-    return None if first is None else first.relative_to(images).as_posix()
+def _first_image(folder: Path) -> Path:
+    first = next(find_images(folder), None)
+    if first is None:
+        raise StackError(f"there are no images in {folder}")
+    return first
 
 
 def _cli(*arguments: str) -> None:

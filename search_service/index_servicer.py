@@ -59,6 +59,12 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         token = wire.page_token(page[-1].name) if len(left) > size else ""
         return pb.ListIndexesResponse(indexes=await self._render(page), next_page_token=token)
 
+    async def RefreshIndex(
+        self, request: pb.RefreshIndexRequest, context: "Context"
+    ) -> pb.RefreshIndexResponse:
+        await self._indexes.refresh(index_name(request.name, "name"))
+        return pb.RefreshIndexResponse()
+
     async def DeleteIndex(
         self, request: pb.DeleteIndexRequest, context: "Context"
     ) -> pb.DeleteIndexResponse:

@@ -113,6 +113,20 @@ class Indexes:
         found = answer.get("indices", {})
         return [_statistics(found.get(name, {})) for name in names]
 
+    async def refresh(self, name: str) -> None:
+        """Makes every acknowledged write visible to searches.
+
+        Raises:
+            IndexNotFoundError: There is no such index.
+        """
+        definition = await self.definition(name)
+
+        async def ask() -> None:
+            with errors_of(name):
+                await self._cluster.writing().indices.refresh(index=definition.physical)
+
+        await patiently(ask)
+
     async def delete(self, name: str) -> None:
         """Deletes an index with its documents.
 

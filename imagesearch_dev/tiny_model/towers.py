@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -156,6 +157,17 @@ def save(
             dense.linear.weight.copy_(text.projection.weight)
         modules = [transformer, Pooling(width, "mean"), dense]
         _replace(text_folder, SentenceTransformer(modules=modules, device="cpu"))
+
+
+def load(image_folder: Path, text_folder: Path) -> tuple[CLIPNetwork, TextTower, Any]:
+    """Reads what `save` wrote: both towers and the tokenizer."""
+    images = SentenceTransformer(str(image_folder), device="cpu")
+    texts = SentenceTransformer(str(text_folder), device="cpu")
+    tokenizer = texts.tokenizer
+    text = TextTower(len(tokenizer))
+    text.encoder.load_state_dict(texts[0].model.state_dict())
+    text.projection.load_state_dict(texts[2].linear.state_dict())
+    return images[0].model, text, tokenizer
 
 
 def _replace(folder: Path, model: SentenceTransformer) -> None:

@@ -71,6 +71,9 @@ class Plan:
         textures: Different textures.
         batch: Drawings with descriptions in a step.
         versions: Of these, and of textures, how many come in two versions.
+        least_area: Smallest part of a drawing that a version keeps.
+        position_weight: How often, against other descriptions, some say a position.
+        rate: Highest learning rate.
         seed: Of all that is random.
     """
 
@@ -79,7 +82,18 @@ class Plan:
     textures: int = 16_000
     batch: int = 160
     versions: int = 64
+    least_area: float = 0.6
+    position_weight: int = 1
+    rate: float = 1.5e-3
     seed: int = 7
+
+
+STAGES = (
+    Plan(),
+    # Versions are learned by now; descriptions, of positions above all, take longer.
+    Plan(steps=2400, versions=40, least_area=0.8, position_weight=3, rate=1.2e-3, seed=8),
+)
+"""What the models in the repository were trained with, one after the other."""
 
 
 @dataclass
@@ -115,41 +129,41 @@ def _codes(item: Drawing | Query) -> list[int]:
     ]
 
 
-def train(plan: Plan, every: int = 200, keep: Callable[[Trained], None] | None = None) -> Trained:
+def train(
+    plan: Plan,
+    start: Trained | None = None,
+    every: int = 200,
+    keep: Callable[[Trained], None] | None = None,
+) -> Trained:
     """Runs the training; prints its progress.
 
     Args:
         plan: How long and on how much.
+        start: Where an earlier training ended; None: from nothing.
         every: Steps between two calls of `keep`.
         keep: Gets what there is so far.
     """
     torch.manual_seed(plan.seed)
     rng = random.Random(plan.seed)
     dice = torch.Generator().manual_seed(plan.seed)
-    shown, pool = pictures.drawings(plan.drawings, seed=1)
+    shown, pool = pictures.drawings(plan.drawings, seed=10 * plan.seed + 1)
     codes = encode_attributes(shown)
-    natural = pictures.textures(plan.textures, seed=2)
-    marks = pictures.overlays(400, seed=3, side=views.SIDE)
-    sample = [
-        caption(describe(d, parts), language)
-        for d in shown[:3000]
-        for parts in PARTS
-        for language in LANGUAGES
-    ]
-    tokenizer = towers.train_tokenizer(sample)
-    network = towers.clip_network()
-    text = towers.TextTower(len(tokenizer))
+    natural = pictures.textures(plan.textures, seed=10 * plan.seed + 2)
+    marks = pictures.overlays(400, seed=10 * plan.seed + 3, side=views.SIDE)
+    trained = start or _untrained(shown[:3000])
+    network, text, tokenizer = trained.network.train(), trained.text.train(), trained.tokenizer
     width = network.config.vision_config.hidden_size
     heads = nn.ModuleList(nn.Linear(width, len(values)) for values in _VALUES.values())
     learned = [*network.vision_model.parameters(), *network.visual_projection.parameters()]
     learned += [network.logit_scale, *text.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(learned, lr=1.5e-3, weight_decay=0.02, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(learned, lr=plan.rate, weight_decay=0.02, betas=(0.9, 0.98))
+    kinds = [p for p in PARTS for _ in range(plan.position_weight if "position" in p else 1)]
     began = time.monotonic()
     for step in range(plan.steps):
         for group in optimizer.param_groups:
-            group["lr"] = 1.5e-3 * _rate(step, plan.steps)
+            group["lr"] = plan.rate * _rate(step, plan.steps)
         picked = torch.randint(len(pool), (plan.batch,), generator=dice)
-        queries = [describe(shown[int(i)], rng.choice(PARTS)) for i in picked]
+        queries = [describe(shown[int(i)], rng.choice(kinds)) for i in picked]
         words = tokenizer(
             [caption(query, rng.choice(LANGUAGES)) for query in queries],
             padding=True,
@@ -161,7 +175,7 @@ def train(plan: Plan, every: int = 200, keep: Callable[[Trained], None] | None =
         pixels = torch.cat(
             [
                 views.varied(pool[picked], marks, 0.97, dice),
-                views.varied(pool[again], marks, 0.6, dice),
+                views.varied(pool[again], marks, plan.least_area, dice),
                 views.varied(natural[some], marks, 0.4, dice),
                 views.plain(natural[some]),
             ]
@@ -195,8 +209,19 @@ def train(plan: Plan, every: int = 200, keep: Callable[[Trained], None] | None =
                 flush=True,
             )
         if keep is not None and step % every == every - 1:
-            keep(Trained(network, text, tokenizer))
+            keep(trained)
     return Trained(network.eval(), text.eval(), tokenizer)
+
+
+def _untrained(shown: list[Drawing]) -> Trained:
+    sample = [
+        caption(describe(drawing, parts), language)
+        for drawing in shown
+        for parts in PARTS
+        for language in LANGUAGES
+    ]
+    tokenizer = towers.train_tokenizer(sample)
+    return Trained(towers.clip_network(), towers.TextTower(len(tokenizer)), tokenizer)
 
 
 def _rate(step: int, steps: int) -> float:

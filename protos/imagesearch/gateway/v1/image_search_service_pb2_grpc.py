@@ -112,7 +112,8 @@ class ImageSearchServiceServicer:
         image store and its document in the index, or refused with its reason; a
         refused image costs no other. Answers come as they are done, not in order.
         An image without an answer when the stream breaks may or may not be stored:
-        send it again, which is always safe and never makes a second document.
+        send it again, which is always safe and never makes a second document. When the
+        stream has ended with OK, searches see all that was acknowledged on it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,7 +49,8 @@ class ImageSearchServiceStub:
     image store and its document in the index, or refused with its reason; a
     refused image costs no other. Answers come as they are done, not in order.
     An image without an answer when the stream breaks may or may not be stored:
-    send it again, which is always safe and never makes a second document.
+    send it again, which is always safe and never makes a second document. When the
+    stream has ended with OK, searches see all that was acknowledged on it.
     """
     IndexImage: _grpc.UnaryUnaryMultiCallable[_image_search_service_pb2.IndexImageRequest, _image_search_service_pb2.IndexImageResponse]
     """Stores one image."""
@@ -83,7 +84,8 @@ class ImageSearchServiceAsyncStub(ImageSearchServiceStub):
     image store and its document in the index, or refused with its reason; a
     refused image costs no other. Answers come as they are done, not in order.
     An image without an answer when the stream breaks may or may not be stored:
-    send it again, which is always safe and never makes a second document.
+    send it again, which is always safe and never makes a second document. When the
+    stream has ended with OK, searches see all that was acknowledged on it.
     """
     IndexImage: _aio.UnaryUnaryMultiCallable[_image_search_service_pb2.IndexImageRequest, _image_search_service_pb2.IndexImageResponse]  # type: ignore[assignment]
     """Stores one image."""
@@ -132,7 +134,8 @@ class ImageSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         image store and its document in the index, or refused with its reason; a
         refused image costs no other. Answers come as they are done, not in order.
         An image without an answer when the stream breaks may or may not be stored:
-        send it again, which is always safe and never makes a second document.
+        send it again, which is always safe and never makes a second document. When the
+        stream has ended with OK, searches see all that was acknowledged on it.
         """
 
     @_abc_1.abstractmethod

@@ -26,19 +26,19 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)imagesearch/search/v1/index_service.proto\x12\x15imagesearch.search.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x02\n\x0cIndexOptions\x12\x12\n\ndimensions\x18\x01 \x01(\x05\x12\x35\n\nsimilarity\x18\x02 \x01(\x0e\x32!.imagesearch.search.v1.Similarity\x12\x36\n\x0bvector_type\x18\x03 \x01(\x0e\x32!.imagesearch.search.v1.VectorType\x12\t\n\x01m\x18\x04 \x01(\x05\x12\x17\n\x0f\x65\x66_construction\x18\x05 \x01(\x05\x12\x0e\n\x06shards\x18\x06 \x01(\x05\x12\x15\n\x08replicas\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x33\n\x10refresh_interval\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\t_replicas\"\xa1\x02\n\x05Index\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0ephysical_index\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x34\n\x07options\x18\x04 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\x12\x16\n\x0e\x64ocument_count\x18\x05 \x01(\x03\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x32\n\x06health\x18\x07 \x01(\x0e\x32\".imagesearch.search.v1.IndexHealth\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15\x65lasticsearch_version\x18\t \x01(\t\"g\n\x12\x43reateIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05space\x18\x02 \x01(\t\x12\x34\n\x07options\x18\x03 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\"B\n\x13\x43reateIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index\"\x1f\n\x0fGetIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x10GetIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index\";\n\x12ListIndexesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x13ListIndexesResponse\x12-\n\x07indexes\x18\x01 \x03(\x0b\x32\x1c.imagesearch.search.v1.Index\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteIndexResponse*\x95\x01\n\nSimilarity\x12\x1a\n\x16SIMILARITY_UNSPECIFIED\x10\x00\x12\x15\n\x11SIMILARITY_COSINE\x10\x01\x12\x1a\n\x16SIMILARITY_DOT_PRODUCT\x10\x02\x12\x16\n\x12SIMILARITY_L2_NORM\x10\x03\x12 \n\x1cSIMILARITY_MAX_INNER_PRODUCT\x10\x04*\xf5\x01\n\nVectorType\x12\x1b\n\x17VECTOR_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10VECTOR_TYPE_HNSW\x10\x01\x12\x19\n\x15VECTOR_TYPE_INT8_HNSW\x10\x02\x12\x19\n\x15VECTOR_TYPE_INT4_HNSW\x10\x03\x12\x18\n\x14VECTOR_TYPE_BBQ_HNSW\x10\x04\x12\x14\n\x10VECTOR_TYPE_FLAT\x10\x05\x12\x19\n\x15VECTOR_TYPE_INT8_FLAT\x10\x06\x12\x19\n\x15VECTOR_TYPE_INT4_FLAT\x10\x07\x12\x18\n\x14VECTOR_TYPE_BBQ_FLAT\x10\x08*r\n\x0bIndexHealth\x12\x1c\n\x18INDEX_HEALTH_UNSPECIFIED\x10\x00\x12\x16\n\x12INDEX_HEALTH_GREEN\x10\x01\x12\x17\n\x13INDEX_HEALTH_YELLOW\x10\x02\x12\x14\n\x10INDEX_HEALTH_RED\x10\x03\x32\x9d\x03\n\x0cIndexService\x12\x64\n\x0b\x43reateIndex\x12).imagesearch.search.v1.CreateIndexRequest\x1a*.imagesearch.search.v1.CreateIndexResponse\x12[\n\x08GetIndex\x12&.imagesearch.search.v1.GetIndexRequest\x1a\'.imagesearch.search.v1.GetIndexResponse\x12\x64\n\x0bListIndexes\x12).imagesearch.search.v1.ListIndexesRequest\x1a*.imagesearch.search.v1.ListIndexesResponse\x12\x64\n\x0b\x44\x65leteIndex\x12).imagesearch.search.v1.DeleteIndexRequest\x1a*.imagesearch.search.v1.DeleteIndexResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)imagesearch/search/v1/index_service.proto\x12\x15imagesearch.search.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x02\n\x0cIndexOptions\x12\x12\n\ndimensions\x18\x01 \x01(\x05\x12\x35\n\nsimilarity\x18\x02 \x01(\x0e\x32!.imagesearch.search.v1.Similarity\x12\x36\n\x0bvector_type\x18\x03 \x01(\x0e\x32!.imagesearch.search.v1.VectorType\x12\t\n\x01m\x18\x04 \x01(\x05\x12\x17\n\x0f\x65\x66_construction\x18\x05 \x01(\x05\x12\x0e\n\x06shards\x18\x06 \x01(\x05\x12\x15\n\x08replicas\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x33\n\x10refresh_interval\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\t_replicas\"\xa1\x02\n\x05Index\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0ephysical_index\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x34\n\x07options\x18\x04 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\x12\x16\n\x0e\x64ocument_count\x18\x05 \x01(\x03\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x32\n\x06health\x18\x07 \x01(\x0e\x32\".imagesearch.search.v1.IndexHealth\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15\x65lasticsearch_version\x18\t \x01(\t\"g\n\x12\x43reateIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05space\x18\x02 \x01(\t\x12\x34\n\x07options\x18\x03 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\"B\n\x13\x43reateIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index\"\x1f\n\x0fGetIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x10GetIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index\";\n\x12ListIndexesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x13ListIndexesResponse\x12-\n\x07indexes\x18\x01 \x03(\x0b\x32\x1c.imagesearch.search.v1.Index\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13RefreshIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14RefreshIndexResponse\"\"\n\x12\x44\x65leteIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteIndexResponse*\x95\x01\n\nSimilarity\x12\x1a\n\x16SIMILARITY_UNSPECIFIED\x10\x00\x12\x15\n\x11SIMILARITY_COSINE\x10\x01\x12\x1a\n\x16SIMILARITY_DOT_PRODUCT\x10\x02\x12\x16\n\x12SIMILARITY_L2_NORM\x10\x03\x12 \n\x1cSIMILARITY_MAX_INNER_PRODUCT\x10\x04*\xf5\x01\n\nVectorType\x12\x1b\n\x17VECTOR_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10VECTOR_TYPE_HNSW\x10\x01\x12\x19\n\x15VECTOR_TYPE_INT8_HNSW\x10\x02\x12\x19\n\x15VECTOR_TYPE_INT4_HNSW\x10\x03\x12\x18\n\x14VECTOR_TYPE_BBQ_HNSW\x10\x04\x12\x14\n\x10VECTOR_TYPE_FLAT\x10\x05\x12\x19\n\x15VECTOR_TYPE_INT8_FLAT\x10\x06\x12\x19\n\x15VECTOR_TYPE_INT4_FLAT\x10\x07\x12\x18\n\x14VECTOR_TYPE_BBQ_FLAT\x10\x08*r\n\x0bIndexHealth\x12\x1c\n\x18INDEX_HEALTH_UNSPECIFIED\x10\x00\x12\x16\n\x12INDEX_HEALTH_GREEN\x10\x01\x12\x17\n\x13INDEX_HEALTH_YELLOW\x10\x02\x12\x14\n\x10INDEX_HEALTH_RED\x10\x03\x32\x86\x04\n\x0cIndexService\x12\x64\n\x0b\x43reateIndex\x12).imagesearch.search.v1.CreateIndexRequest\x1a*.imagesearch.search.v1.CreateIndexResponse\x12[\n\x08GetIndex\x12&.imagesearch.search.v1.GetIndexRequest\x1a\'.imagesearch.search.v1.GetIndexResponse\x12\x64\n\x0bListIndexes\x12).imagesearch.search.v1.ListIndexesRequest\x1a*.imagesearch.search.v1.ListIndexesResponse\x12g\n\x0cRefreshIndex\x12*.imagesearch.search.v1.RefreshIndexRequest\x1a+.imagesearch.search.v1.RefreshIndexResponse\x12\x64\n\x0b\x44\x65leteIndex\x12).imagesearch.search.v1.DeleteIndexRequest\x1a*.imagesearch.search.v1.DeleteIndexResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagesearch.search.v1.index_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SIMILARITY']._serialized_start=1201
-  _globals['_SIMILARITY']._serialized_end=1350
-  _globals['_VECTORTYPE']._serialized_start=1353
-  _globals['_VECTORTYPE']._serialized_end=1598
-  _globals['_INDEXHEALTH']._serialized_start=1600
-  _globals['_INDEXHEALTH']._serialized_end=1714
+  _globals['_SIMILARITY']._serialized_start=1262
+  _globals['_SIMILARITY']._serialized_end=1411
+  _globals['_VECTORTYPE']._serialized_start=1414
+  _globals['_VECTORTYPE']._serialized_end=1659
+  _globals['_INDEXHEALTH']._serialized_start=1661
+  _globals['_INDEXHEALTH']._serialized_end=1775
   _globals['_INDEXOPTIONS']._serialized_start=134
   _globals['_INDEXOPTIONS']._serialized_end=420
   _globals['_INDEX']._serialized_start=423
@@ -55,10 +55,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTINDEXESREQUEST']._serialized_end=1044
   _globals['_LISTINDEXESRESPONSE']._serialized_start=1046
   _globals['_LISTINDEXESRESPONSE']._serialized_end=1139
-  _globals['_DELETEINDEXREQUEST']._serialized_start=1141
-  _globals['_DELETEINDEXREQUEST']._serialized_end=1175
-  _globals['_DELETEINDEXRESPONSE']._serialized_start=1177
-  _globals['_DELETEINDEXRESPONSE']._serialized_end=1198
-  _globals['_INDEXSERVICE']._serialized_start=1717
-  _globals['_INDEXSERVICE']._serialized_end=2130
+  _globals['_REFRESHINDEXREQUEST']._serialized_start=1141
+  _globals['_REFRESHINDEXREQUEST']._serialized_end=1176
+  _globals['_REFRESHINDEXRESPONSE']._serialized_start=1178
+  _globals['_REFRESHINDEXRESPONSE']._serialized_end=1200
+  _globals['_DELETEINDEXREQUEST']._serialized_start=1202
+  _globals['_DELETEINDEXREQUEST']._serialized_end=1236
+  _globals['_DELETEINDEXRESPONSE']._serialized_start=1238
+  _globals['_DELETEINDEXRESPONSE']._serialized_end=1259
+  _globals['_INDEXSERVICE']._serialized_start=1778
+  _globals['_INDEXSERVICE']._serialized_end=2296
 # @@protoc_insertion_point(module_scope)

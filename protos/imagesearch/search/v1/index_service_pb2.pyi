@@ -404,6 +404,45 @@ class ListIndexesResponse(_message.Message):
 Global___ListIndexesResponse: _TypeAlias = ListIndexesResponse  # noqa: Y015
 
 @_typing.final
+class RefreshIndexRequest(_message.Message):
+    """Request of RefreshIndex."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the index. Empty: "my-image-embeddings"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshIndexRequest: _TypeAlias = RefreshIndexRequest  # noqa: Y015
+
+@_typing.final
+class RefreshIndexResponse(_message.Message):
+    """Response of RefreshIndex."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshIndexResponse: _TypeAlias = RefreshIndexResponse  # noqa: Y015
+
+@_typing.final
 class DeleteIndexRequest(_message.Message):
     """Request of DeleteIndex."""
 

@@ -55,6 +55,11 @@ class IndexServiceStub:
                 request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.ListIndexesRequest.SerializeToString,
                 response_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.ListIndexesResponse.FromString,
                 _registered_method=True)
+        self.RefreshIndex = channel.unary_unary(
+                '/imagesearch.search.v1.IndexService/RefreshIndex',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexResponse.FromString,
+                _registered_method=True)
         self.DeleteIndex = channel.unary_unary(
                 '/imagesearch.search.v1.IndexService/DeleteIndex',
                 request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.DeleteIndexRequest.SerializeToString,
@@ -92,6 +97,14 @@ class IndexServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefreshIndex(self, request, context):
+        """Makes every write that was acknowledged visible to searches, now. Costly: once
+        after many writes, never after each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteIndex(self, request, context):
         """Deletes an index with its documents. There is no way back.
         """
@@ -116,6 +129,11 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     servicer.ListIndexes,
                     request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.ListIndexesRequest.FromString,
                     response_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.ListIndexesResponse.SerializeToString,
+            ),
+            'RefreshIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshIndex,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexRequest.FromString,
+                    response_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexResponse.SerializeToString,
             ),
             'DeleteIndex': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteIndex,
@@ -210,6 +228,33 @@ class IndexService:
             '/imagesearch.search.v1.IndexService/ListIndexes',
             imagesearch_dot_search_dot_v1_dot_index__service__pb2.ListIndexesRequest.SerializeToString,
             imagesearch_dot_search_dot_v1_dot_index__service__pb2.ListIndexesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.IndexService/RefreshIndex',
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexRequest.SerializeToString,
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexResponse.FromString,
             options,
             channel_credentials,
             insecure,

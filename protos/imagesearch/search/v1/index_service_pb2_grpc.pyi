@@ -45,6 +45,10 @@ class IndexServiceStub:
     """Describes an index: options, counts, bytes, health, space."""
     ListIndexes: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.ListIndexesRequest, _index_service_pb2.ListIndexesResponse]
     """Lists the indexes made by this service, by name."""
+    RefreshIndex: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.RefreshIndexRequest, _index_service_pb2.RefreshIndexResponse]
+    """Makes every write that was acknowledged visible to searches, now. Costly: once
+    after many writes, never after each.
+    """
     DeleteIndex: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.DeleteIndexRequest, _index_service_pb2.DeleteIndexResponse]
     """Deletes an index with its documents. There is no way back."""
 
@@ -65,6 +69,10 @@ class IndexServiceAsyncStub(IndexServiceStub):
     """Describes an index: options, counts, bytes, health, space."""
     ListIndexes: _aio.UnaryUnaryMultiCallable[_index_service_pb2.ListIndexesRequest, _index_service_pb2.ListIndexesResponse]  # type: ignore[assignment]
     """Lists the indexes made by this service, by name."""
+    RefreshIndex: _aio.UnaryUnaryMultiCallable[_index_service_pb2.RefreshIndexRequest, _index_service_pb2.RefreshIndexResponse]  # type: ignore[assignment]
+    """Makes every write that was acknowledged visible to searches, now. Costly: once
+    after many writes, never after each.
+    """
     DeleteIndex: _aio.UnaryUnaryMultiCallable[_index_service_pb2.DeleteIndexRequest, _index_service_pb2.DeleteIndexResponse]  # type: ignore[assignment]
     """Deletes an index with its documents. There is no way back."""
 
@@ -100,6 +108,16 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_index_service_pb2.ListIndexesResponse, _abc.Awaitable[_index_service_pb2.ListIndexesResponse]]:
         """Lists the indexes made by this service, by name."""
+
+    @_abc_1.abstractmethod
+    def RefreshIndex(
+        self,
+        request: _index_service_pb2.RefreshIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_service_pb2.RefreshIndexResponse, _abc.Awaitable[_index_service_pb2.RefreshIndexResponse]]:
+        """Makes every write that was acknowledged visible to searches, now. Costly: once
+        after many writes, never after each.
+        """
 
     @_abc_1.abstractmethod
     def DeleteIndex(
