@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,9 @@ from imagesearch_dev.processes import Process
 
 START_S = 90.0
 STOP_S = 20.0
+
+# Below those that Linux (32768 on) and macOS (49152 on) give to outgoing connections.
+_PORTS = range(20_000, 32_000)
 
 _DEFAULTS = {
     "cluster.name": "imagesearch-dev",
@@ -252,11 +256,21 @@ class ElasticsearchCluster:
 
 
 def free_port() -> int:
-    """Finds a TCP port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Finds a TCP port that nothing listens on, and that no outgoing connection is given.
+
+    A node that is down must find its port free when it starts again.
+
+    Raises:
+        NodeError: No port is free.
+    """
+    for port in random.sample(_PORTS, k=100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise NodeError(f"no free port in {_PORTS}")
 
 
 def full_jdk() -> Path | None:

@@ -92,9 +92,9 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         vocab_size=1200, special_tokens=list(_SPECIALS), show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
-    ends = [(name, tokenizer.token_to_id(name)) for name in ("[SEP]", "[CLS]")]
-    tokenizer.post_processor = processors.BertProcessing(*ends)
-    return PreTrainedTokenizerFast(
+    end, start = (_SPECIALS.index(name) for name in ("[SEP]", "[CLS]"))
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", end), ("[CLS]", start))
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         model_max_length=MAX_TOKENS,
         pad_token="[PAD]",
@@ -139,7 +139,7 @@ def save(
 ) -> None:
     """Writes both towers as sentence-transformers models, weights in safetensors only."""
     vocabulary = _clip_vocabulary()
-    processor = CLIPProcessor(
+    processor = CLIPProcessor(  # type: ignore[no-untyped-call]
         CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}),
         CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=16),
     )
@@ -159,15 +159,16 @@ def save(
         _replace(text_folder, SentenceTransformer(modules=modules, device="cpu"))
 
 
-def load(image_folder: Path, text_folder: Path) -> tuple[CLIPNetwork, TextTower, Any]:
+def load(
+    image_folder: Path, text_folder: Path
+) -> tuple[CLIPNetwork, TextTower, PreTrainedTokenizerFast]:
     """Reads what `save` wrote: both towers and the tokenizer."""
-    images = SentenceTransformer(str(image_folder), device="cpu")
-    texts = SentenceTransformer(str(text_folder), device="cpu")
-    tokenizer = texts.tokenizer
-    text = TextTower(len(tokenizer))
+    images: Any = SentenceTransformer(str(image_folder), device="cpu")
+    texts: Any = SentenceTransformer(str(text_folder), device="cpu")
+    text = TextTower(len(texts.tokenizer))
     text.encoder.load_state_dict(texts[0].model.state_dict())
     text.projection.load_state_dict(texts[2].linear.state_dict())
-    return images[0].model, text, tokenizer
+    return images[0].model, text, texts.tokenizer
 
 
 def _replace(folder: Path, model: SentenceTransformer) -> None:

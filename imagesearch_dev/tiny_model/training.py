@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
+from transformers import CLIPModel, PreTrainedTokenizerFast
 
 from imagesearch_dev.captions import LANGUAGES, Query, caption, describe
 from imagesearch_dev.drawings import (
@@ -91,7 +91,7 @@ class Plan:
 STAGES = (
     Plan(),
     # Versions are learned by now; descriptions, of positions above all, take longer.
-    Plan(steps=2400, versions=40, least_area=0.8, position_weight=3, rate=1.2e-3, seed=8),
+    Plan(steps=4000, versions=40, least_area=0.8, position_weight=3, rate=1.2e-3, seed=8),
 )
 """What the models in the repository were trained with, one after the other."""
 
@@ -100,7 +100,7 @@ STAGES = (
 class Trained:
     """What comes out: the towers and the tokenizer."""
 
-    network: towers.CLIPNetwork
+    network: CLIPModel
     text: towers.TextTower
     tokenizer: PreTrainedTokenizerFast
 
@@ -135,7 +135,7 @@ def train(
     every: int = 200,
     keep: Callable[[Trained], None] | None = None,
 ) -> Trained:
-    """Runs the training; prints its progress.
+    """Runs the training; prints its progress. Needs a C++ compiler, for `torch.compile`.
 
     Args:
         plan: How long and on how much.
@@ -152,6 +152,9 @@ def train(
     marks = pictures.overlays(400, seed=10 * plan.seed + 3, side=views.SIDE)
     trained = start or _untrained(shown[:3000])
     network, text, tokenizer = trained.network.train(), trained.text.train(), trained.tokenizer
+    # Together 2.5 times as fast as the defaults, whose fused attention is slow backwards.
+    network.set_attn_implementation("eager")
+    network.vision_model.compile()
     width = network.config.vision_config.hidden_size
     heads = nn.ModuleList(nn.Linear(width, len(values)) for values in _VALUES.values())
     learned = [*network.vision_model.parameters(), *network.visual_projection.parameters()]
@@ -184,9 +187,8 @@ def train(
             pooled, vectors = towers.image_vectors(network, pixels)
             said = text(words["input_ids"], words["attention_mask"])
             guesses = [head(pooled[: plan.batch]).float() for head in heads]
-        drawn, second, first_natural, second_natural = vectors.split(
-            [plan.batch, plan.versions, plan.versions, plan.versions]
-        )
+        sizes = [plan.batch, plan.versions, plan.versions, plan.versions]
+        drawn, second, first_natural, second_natural = torch.split(vectors, sizes)
         fits = fit_matrix(queries, codes[picked])
         matching = _contrast(said @ drawn.T * network.logit_scale.exp(), fits)
         same = torch.cat([drawn[: plan.versions], first_natural])
@@ -196,7 +198,7 @@ def train(
         ).sum()
         loss = matching + versions + 0.3 * helpers
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         with torch.no_grad():
