@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from elasticsearch import Elasticsearch
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc
 from imagesearch.search.v1 import index_service_pb2_grpc, search_service_pb2_grpc
@@ -28,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOMES = ROOT / ".imagesearch" / "elasticsearch"
 """Assembled servers, kept between runs."""
 
+INDEX_PREFIX = f"test-{os.getpid()}-"
+
 _numbers = itertools.count(1)
 
 
@@ -36,6 +39,10 @@ def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     """An Elasticsearch: the one of ELASTICSEARCH_URL, or a node of our own."""
     if url := os.environ.get("ELASTICSEARCH_URL"):
         yield url
+        with Elasticsearch(url) as client:
+            made = client.indices.get(index=f"{INDEX_PREFIX}*", features="aliases")
+            for name in made:
+                client.indices.delete(index=name)
         return
     with ElasticsearchNode(tmp_path_factory.mktemp("elasticsearch"), HOMES) as node:
         yield node.url
@@ -107,7 +114,13 @@ async def images(
         yield image_search_service_pb2_grpc.ImageSearchServiceStub(opened)
 
 
+@pytest.fixture(scope="session")
+def index_of_drawings() -> str:
+    """A name for an index that tests share and none changes."""
+    return f"{INDEX_PREFIX}drawings"
+
+
 @pytest.fixture
 def new_index() -> str:
     """A name that no other test uses."""
-    return f"test-{os.getpid()}-{next(_numbers)}"
+    return f"{INDEX_PREFIX}{next(_numbers)}"

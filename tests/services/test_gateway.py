@@ -43,12 +43,12 @@ async def find(
 
 
 @pytest.fixture(scope="session")
-async def filled(images: ImageSearchServiceAsyncStub) -> str:
+async def filled(images: ImageSearchServiceAsyncStub, index_of_drawings: str) -> str:
     """An index of 30 drawings, sent on one stream."""
     requests = [
         pb.IndexImagesRequest(
             request_id=str(n),
-            index="test-gateway-filled",
+            index=index_of_drawings,
             image=pb.ImageUpload(
                 content=a_picture(n),
                 relative_path=f"drawings/{n}.png",
@@ -61,8 +61,7 @@ async def filled(images: ImageSearchServiceAsyncStub) -> str:
     assert set(answers) == {str(n) for n in range(30)}
     outcomes = {answer.indexed.outcome for answer in answers.values()}
     assert outcomes == {types.UPSERT_OUTCOME_CREATED}
-    await store(images, "test-gateway-filled", a_picture(0))  # refreshes
-    return "test-gateway-filled"
+    return index_of_drawings
 
 
 class TestSearch:
