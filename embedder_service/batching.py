@@ -171,14 +171,14 @@ class Batcher(Generic[T, R]):
     def stop(self) -> None:
         """Refuses what has not been begun, now and from now on."""
         self._stopping = True
+        for _, turn in self._for_room:  # first, or they would get the places that come free
+            if not turn.done():
+                turn.set_exception(StoppingError())
+        self._for_room.clear()
         for lane in self._held.values():
             for place in list(lane):
                 _fail(place, StoppingError())
                 self._free(place)
-        for _, turn in self._for_room:
-            if not turn.done():
-                turn.set_exception(StoppingError())
-        self._for_room.clear()
 
     def _take(self, size: int, bulk: bool, expires_at: float) -> Place[T, R]:
         place = Place(self, size, bulk, expires_at)
