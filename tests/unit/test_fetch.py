@@ -109,7 +109,7 @@ async def test_redirects_are_followed(site: TestServer) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]"])
 async def test_our_own_machine_is_not_reached(site: TestServer, host: str) -> None:
-    with pytest.raises((FetchForbiddenError, FetchError), match="not a public|cannot be fetched"):
+    with pytest.raises((FetchForbiddenError, FetchError), match=r"not a public|cannot be fetched"):
         await fetch(site, f"http://{host}:{site.port}/image", allowed=())
 
 

@@ -39,6 +39,12 @@ def answers(work: Work, requests: AsyncIterator[int], **options: Any) -> Any:
     return streaming.answers(requests, work.begin, **{**defaults, **options})
 
 
+async def gather(stream: AsyncIterator[int], into: list[int]) -> None:
+    """Keeps what came before an error."""
+    async for answer in stream:
+        into.append(answer)  # noqa: PERF401 a comprehension loses it
+
+
 async def test_everything_is_answered() -> None:
     work = Work()
 
@@ -87,10 +93,9 @@ async def test_an_error_of_the_requests_comes_after_the_answers() -> None:
         yield 1
         raise ConnectionError("the sender is gone")
 
-    got = []
+    got: list[int] = []
     with pytest.raises(ConnectionError):
-        async for answer in answers(Work(), broken()):
-            got.append(answer)  # noqa: PERF401 the error would lose what a comprehension gathered
+        await gather(answers(Work(), broken()), got)
 
     assert got == [10]
 
@@ -102,11 +107,9 @@ async def test_a_stop_answers_what_was_read_and_says_that_there_was_more() -> No
         await asyncio.Event().wait()
 
     stopping = asyncio.Event()
-    got = []
+    got: list[int] = []
+    asyncio.get_running_loop().call_later(0.05, stopping.set)
     with pytest.raises(StoppingError):
-        async for answer in answers(Work(), endless(), stopping=stopping):
-            got.append(answer)
-            if len(got) == 2:
-                stopping.set()
+        await gather(answers(Work(), endless(), stopping=stopping), got)
 
     assert sorted(got) == [10, 20]
