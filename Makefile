@@ -25,7 +25,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 install: $(VENV)/.run ## Install what `make run` needs into .venv
 
 run: $(VENV)/.run ## Start everything, index sample photos (or IMAGES=folder), show two searches; Ctrl-C stops
-	@$(BIN)/python -m imagesearch_dev.stack $(if $(IMAGES),--images '$(IMAGES)') $(if $(MODEL),--model '$(MODEL)')
+	@$(BIN)/python -m imagesearch_dev.stack $(if $(IMAGES),--images '$(IMAGES)') $(if $(MODEL),--model '$(MODEL)') $(if $(PORT),--port '$(PORT)')
 
 test: $(VENV)/.dev ## Run the whole test suite
 	$(BIN)/python -m pytest

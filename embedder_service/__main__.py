@@ -5,4 +5,4 @@ from embedder_service.settings import Settings
 from service_kit.server import run
 
 if __name__ == "__main__":
-    run(serve, Settings, "embedder")
+    run(serve, Settings, "embedder_service")

@@ -102,7 +102,7 @@ async def index_images(
         grpc.aio.AioRpcError: The gateway stayed away, or refused the stream as a whole.
     """
     report = Report()
-    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    names = {_name(path.relative_to(folder)): path for path in paths}
     breaks = 0
     while names:
         before = len(names)
@@ -169,6 +169,11 @@ async def _one_stream(
             outcome = types_pb2.UpsertOutcome.Name(answer.indexed.outcome)
             report.outcomes[outcome.removeprefix("UPSERT_OUTCOME_").lower()] += 1
         progress(report)
+
+
+def _name(path: Path) -> str:
+    """The path as text. Names of files need not be Unicode; messages must."""
+    return path.as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _read(path: Path) -> bytes | str:

@@ -5,22 +5,27 @@ import shlex
 SERVICE = "imagesearch.gateway.v1.ImageSearchService"
 
 
-def print_guide(logs: str, are_samples: bool, picture: str, text: str) -> None:
+def print_guide(
+    *, logs: str, address: str, is_default: bool, are_samples: bool, picture: str, text: str
+) -> None:
     """Prints command lines that work now, to copy.
 
     Args:
         logs: The folder of the logs.
+        address: The gateway's.
+        is_default: The gateway's address is the one that the command line takes by default.
         are_samples: The images are the samples, not the user's own.
         picture: An image to search by.
         text: A text to search by.
     """
     file = shlex.quote(picture)
+    export = "" if is_default else f"\n  export IMAGESEARCH_GATEWAY={address}"
     own = "Your own pictures instead: make run IMAGES=~/Pictures\n"
     print(
         f"""
 Everything runs; Ctrl-C stops it. In another terminal:
 
-  . .venv/bin/activate
+  . .venv/bin/activate{export}
   imagesearch status
   imagesearch search --text "{text}"
   imagesearch search {file}
@@ -28,10 +33,10 @@ Everything runs; Ctrl-C stops it. In another terminal:
 
 With grpcurl:
 
-  grpcurl -plaintext 127.0.0.1:50050 list
-  grpcurl -plaintext -d '{{"text": "{text}", "k": 3}}' 127.0.0.1:50050 {SERVICE}/SearchByText
+  grpcurl -plaintext {address} list
+  grpcurl -plaintext -d '{{"text": "{text}", "k": 3}}' {address} {SERVICE}/SearchByText
   printf '{{"image": "%s", "k": 3}}' "$(base64 < {file} | tr -d '\\n')" |
-    grpcurl -plaintext -d @ 127.0.0.1:50050 {SERVICE}/SearchByImage
+    grpcurl -plaintext -d @ {address} {SERVICE}/SearchByImage
 
 {own if are_samples else ""}Logs: {logs}
 """,

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,7 +22,9 @@ from imagesearch_dev.elasticsearch.node import ElasticsearchNode
 from imagesearch_dev.processes import Process
 from service_kit.check_health import serving
 
-PORTS = {"gateway": 50050, "embedder_service": 50051, "search_service": 50052}
+PORT = 50050
+SERVICES = ("gateway", "embedder_service", "search_service")
+"""They listen on the port of the gateway and the two after it."""
 
 START_S = 600.0
 """Most seconds for all services to serve; large models need some on a slow disk."""
@@ -62,6 +64,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=Path(".imagesearch"),
         help="where data, logs and samples are kept; default %(default)s",
     )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=PORT,
+        help="of the gateway; the other services take the two after it; default %(default)s",
+    )
     parser.add_argument("--once", action="store_true", help="stop after the two searches")
     return parser.parse_args(arguments)
 
@@ -87,26 +95,35 @@ def run(options: argparse.Namespace, stopped: threading.Event, stack: ExitStack)
     print(f"Model: {chosen.note}", flush=True)
     if chosen is not models.TINY:
         models.download(chosen)
-    for name, port in PORTS.items():
-        if _taken(port):
+    addresses = {name: f"127.0.0.1:{options.port + n}" for n, name in enumerate(SERVICES)}
+    for name, address in addresses.items():
+        if _taken(port := int(address.partition(":")[2])):
             raise StackError(f"port {port} of {name} is taken: does another `make run` go on?")
     data = folder / chosen.key
     url = os.environ.get("ELASTICSEARCH_URL") or _start_elasticsearch(folder, data, stack)
-    services = _services(chosen, url, data, folder / "logs")
+    services = _services(addresses, chosen, url, data, folder / "logs")
     for service in services:
         service.start()
         stack.callback(service.stop)
     images = samples.ensure(folder / "samples") if own is None else options.images
-    _wait_until_serving(services, stopped)
+    _wait_until_serving(services, addresses["gateway"], stopped)
     if stopped.is_set():
         return
     print(f"Ready after {time.monotonic() - began:.0f} s.", flush=True)
     text = samples.query_text(chosen is models.TINY)
     picture = _shown(images / samples.QUERY_IMAGE if own is None else own)
+    os.environ["IMAGESEARCH_GATEWAY"] = addresses["gateway"]
     _cli("index", _shown(images))
     _cli("search", picture, "-k", "6")
     _cli("search", "--text", text, "-k", "6")
-    guide.print_guide(_shown(folder / "logs"), own is None, picture, text)
+    guide.print_guide(
+        logs=_shown(folder / "logs"),
+        address=addresses["gateway"],
+        is_default=options.port == PORT,
+        are_samples=own is None,
+        picture=picture,
+        text=text,
+    )
     if not options.once:
         _watch(services, stopped)
 
@@ -119,14 +136,25 @@ def _start_elasticsearch(folder: Path, data: Path, stack: ExitStack) -> str:
     return node.url
 
 
-def _services(chosen: models.Models, url: str, data: Path, logs: Path) -> list[Process]:
+def _services(
+    addresses: Mapping[str, str], chosen: models.Models, url: str, data: Path, logs: Path
+) -> list[Process]:
     env = {
         "embedder_service": {
+            "EMBEDDER_LISTEN": addresses["embedder_service"],
             "EMBEDDER_IMAGE_MODEL": chosen.image,
             "EMBEDDER_TEXT_MODEL": chosen.text,
         },
-        "search_service": {"ELASTICSEARCH_URL": url},
-        "gateway": {"GATEWAY_STORE_URL": (data / "store").as_uri()},
+        "search_service": {
+            "SEARCH_LISTEN": addresses["search_service"],
+            "ELASTICSEARCH_URL": url,
+        },
+        "gateway": {
+            "GATEWAY_LISTEN": addresses["gateway"],
+            "GATEWAY_EMBEDDER": addresses["embedder_service"],
+            "GATEWAY_SEARCH": addresses["search_service"],
+            "GATEWAY_STORE_URL": (data / "store").as_uri(),
+        },
     }
     return [
         Process(name, (sys.executable, "-m", name), log=logs / f"{name}.log", env=env[name])
@@ -134,12 +162,14 @@ def _services(chosen: models.Models, url: str, data: Path, logs: Path) -> list[P
     ]
 
 
-def _wait_until_serving(services: Sequence[Process], stopped: threading.Event) -> None:
+def _wait_until_serving(
+    services: Sequence[Process], gateway: str, stopped: threading.Event
+) -> None:
     print("Services: starting …", flush=True)
     end = time.monotonic() + START_S
     while not stopped.wait(0.1):
         _check_running(services)
-        if serving(f"127.0.0.1:{PORTS['gateway']}"):
+        if serving(gateway):
             return
         if time.monotonic() > end:
             raise StackError(f"the gateway does not serve after {START_S:.0f} s; see its log")

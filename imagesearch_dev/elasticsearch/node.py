@@ -75,7 +75,7 @@ class ElasticsearchNode:
         self._heap = heap
         self._settings = dict(settings or {})
         self._java_home = java_home
-        self._lock = FileLock(self._data / "in-use.lock")
+        self._lock = FileLock(self._data / "in-use.lock", thread_local=False)
         self._process: Process | None = None
 
     @property

@@ -8,13 +8,16 @@ import random
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 from torch import Tensor
 
 from imagesearch_dev.drawings import Drawing, draw, random_drawing
 
 SIDE = 96
 """Pixels a side of a picture in a pool; views of it are smaller."""
+
+ALIKE = 4
+"""Textures of one kind: to tell a crop of one from the others is what makes versions hard."""
 
 
 def drawings(count: int, seed: int) -> tuple[list[Drawing], Tensor]:
@@ -29,9 +32,17 @@ def drawings(count: int, seed: int) -> tuple[list[Drawing], Tensor]:
 
 
 def textures(count: int, seed: int) -> Tensor:
-    """Makes pictures that look natural: (count, 3, SIDE, SIDE) uint8."""
-    rng = np.random.default_rng(seed)
-    return torch.stack([to_tensor(_texture(rng)) for _ in range(count)])
+    """Makes pictures that look natural: (count, 3, SIDE, SIDE) uint8.
+
+    Every ALIKE that follow one another differ as two photos of one lawn do.
+    """
+    chance = np.random.default_rng(seed)
+    return torch.stack(
+        [
+            to_tensor(_texture(np.random.default_rng((seed, number // ALIKE)), chance))
+            for number in range(count)
+        ]
+    )
 
 
 def overlays(count: int, seed: int, side: int) -> Tensor:
@@ -54,48 +65,53 @@ def to_tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image).transpose(2, 0, 1).copy())
 
 
-def _texture(rng: np.random.Generator) -> Image.Image:
-    image = _noise(rng) if rng.random() < 0.5 else _gradient(rng)
-    if rng.random() < 0.75:
-        _scatter_leaves(image, rng)
-    return image
+def _texture(style: np.random.Generator, chance: np.random.Generator) -> Image.Image:
+    """Makes one picture: what kind of thing it shows, and which one of that kind."""
+    noisy = style.random() < 0.6
+    image = _noise(style, chance) if noisy else _gradient(style)
+    if not noisy or style.random() < 0.5:
+        _scatter_leaves(image, style, chance)
+    return ImageEnhance.Color(image).enhance(style.choice((0.0, 0.4, 1.0)))
 
 
-def _noise(rng: np.random.Generator) -> Image.Image:
+def _noise(style: np.random.Generator, chance: np.random.Generator) -> Image.Image:
     """Coloured noise whose amplitude falls with frequency to a power, as in photos."""
     across = np.fft.fftfreq(SIDE)[:, None]
-    along = np.fft.fftfreq(SIDE)[None, :] * rng.uniform(0.5, 2)
+    along = np.fft.fftfreq(SIDE)[None, :] * style.uniform(0.5, 2)
     frequency = np.sqrt(across**2 + along**2)
     frequency[0, 0] = 1
-    fall = frequency ** -rng.uniform(0.8, 2.2)
+    fall = frequency ** -style.uniform(0.8, 2.2)
     fall[0, 0] = 0
-    waves = np.fft.fft2(rng.standard_normal((3, SIDE, SIDE))) * fall
+    waves = np.fft.fft2(chance.standard_normal((3, SIDE, SIDE))) * fall
     values = np.fft.ifft2(waves).real
     values /= values.std() + 1e-6
-    mixed = np.tensordot(rng.standard_normal((3, 3)) * 0.6 + 0.5, values, 1)
-    base = rng.uniform(50, 200, 3)[:, None, None]
-    pixels = base + mixed * rng.uniform(10, 45)
+    mixed = np.tensordot(style.standard_normal((3, 3)) * 0.6 + 0.5, values, 1)
+    base = style.uniform(50, 200, 3)[:, None, None]
+    pixels = base + mixed * style.uniform(10, 45)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
-def _gradient(rng: np.random.Generator) -> Image.Image:
-    corners = rng.integers(0, 256, (2, 2, 3), dtype=np.uint8)
+def _gradient(style: np.random.Generator) -> Image.Image:
+    corners = style.integers(0, 256, (2, 2, 3), dtype=np.uint8)
     return Image.fromarray(corners).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
 
 
-def _scatter_leaves(image: Image.Image, rng: np.random.Generator) -> None:
+def _scatter_leaves(
+    image: Image.Image, style: np.random.Generator, chance: np.random.Generator
+) -> None:
     """Covers the picture with shapes, large and few below, small and many above."""
     brush = ImageDraw.Draw(image)
-    palette = rng.integers(0, 256, (rng.integers(3, 9), 3))
-    for _ in range(rng.integers(3, 60)):
-        radius = min(4 / max(rng.random(), 0.06), 45)
-        x, y = rng.uniform(0, SIDE, 2)
-        colour = palette[rng.integers(len(palette))] + rng.integers(-20, 21, 3)
+    palette = style.integers(0, 256, (style.integers(3, 9), 3))
+    smallest = style.uniform(0.03, 0.4)
+    for _ in range(style.integers(3, 60)):
+        radius = min(4 / max(chance.random(), 0.06, smallest), 45)
+        x, y = chance.uniform(0, SIDE, 2)
+        colour = palette[chance.integers(len(palette))] + chance.integers(-20, 21, 3)
         ink = tuple(int(v) for v in np.clip(colour, 0, 255))
-        if rng.random() < 0.5:
-            tall = radius * rng.uniform(0.3, 1)
+        if chance.random() < 0.5:
+            tall = radius * chance.uniform(0.3, 1)
             brush.ellipse((x - radius, y - tall, x + radius, y + tall), fill=ink)
         else:
-            angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 7)))
+            angles = np.sort(chance.uniform(0, 2 * np.pi, chance.integers(3, 7)))
             points = [(x + radius * np.cos(a), y + radius * np.sin(a)) for a in angles]
             brush.polygon(points, fill=ink)
