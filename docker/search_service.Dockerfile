@@ -5,6 +5,7 @@ WORKDIR /app
 COPY pyproject.toml README.md ./
 COPY protos protos
 COPY service_kit service_kit
+COPY image_kit image_kit
 COPY search_service search_service
 RUN pip install --no-cache-dir -e '.[search]'
 USER 65532
