@@ -129,7 +129,9 @@ class Source(_message.Message):
 
     @_builtins.property
     def last_seen_at(self) -> _timestamp_pb2.Timestamp:
-        """Last time it was seen here. Set by the service where absent."""
+        """Last time it was seen here, to the day: seeing it again on the same day is
+        not written down. Set by the service where absent.
+        """
 
     def __init__(
         self,
@@ -228,7 +230,9 @@ class Document(_message.Message):
 
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___Source]:
-        """Everywhere these very bytes were seen."""
+        """Everywhere these very bytes were seen. Of more than 1,000 places the 1,000
+        earliest are kept.
+        """
 
     def __init__(
         self,
@@ -326,7 +330,9 @@ Global___Filter: _TypeAlias = Filter  # noqa: Y015
 
 @_typing.final
 class FilterList(_message.Message):
-    """Several filters. At most 100 in one list, and at most 8 lists deep."""
+    """Several filters. At most 100 in one list, 8 lists deep, and 1,000 conditions in
+    all.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
