@@ -25,7 +25,7 @@ cannot be had: for tests, and for a first look. Images and texts share one space
   place, and the texture and colour behind them. Languages: {languages}.
 - **What it cannot do.** It knows nothing of what photos show. Text finds no photos.
 - **Training.** `python -m imagesearch_dev.tiny_model` draws all pictures and writes all
-  captions itself; no data of others went into it. Needs two hours of two processor cores.
+  captions itself; no data of others went into it. Needs an hour or two of two processor cores.
 - **Format.** sentence-transformers, as clip-ViT-B-32 and clip-ViT-B-32-multilingual-v1 have
   it. `golden.json` holds vectors that the embedder checks when it loads the model.
 - **Licence.** Apache-2.0, like the rest of the repository.

@@ -127,8 +127,12 @@ def report(
         lines.append(f"| {' '.join(sorted(kind))} | {row} |")
     means = (np.mean([scores[kind, language] for kind in KINDS]) for language in LANGUAGES)
     lines.append("| **mean** | " + " | ".join(f"**{mean:.3f}**" for mean in means) + " |")
-    lines += ["", f"Versions of {len(photos)} photos, never seen in training: how often one is "]
-    lines[-1] += "closer to its photo than every other photo and every version of another:"
+    lines += [
+        "",
+        f"Versions of {len(photos)} photos: how often one is closer to its photo than every other",
+        "photo and every version of another. The photos were not trained on, but they told when",
+        "to stop:",
+    ]
     lines += ["", "| version | share |", "| --- | --- |"]
     lines += [
         f"| {name} | {share:.3f} |" for name, share in version_ranking(images, photos).items()

@@ -80,7 +80,7 @@ def _noise(style: np.random.Generator, chance: np.random.Generator) -> Image.Ima
     along = np.fft.fftfreq(SIDE)[None, :] * style.uniform(0.5, 2)
     frequency = np.sqrt(across**2 + along**2)
     frequency[0, 0] = 1
-    fall = frequency ** -style.uniform(0.8, 2.2)
+    fall = frequency ** -style.uniform(0.2, 2.2)
     fall[0, 0] = 0
     waves = np.fft.fft2(chance.standard_normal((3, SIDE, SIDE))) * fall
     values = np.fft.ifft2(waves).real
