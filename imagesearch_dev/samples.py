@@ -18,7 +18,8 @@ VERSIONS_OF_PHOTOS = ("half", "crop", "watermark")
 QUERY_IMAGE = "photos/chelsea.png"
 """The picture that the first search looks for: a cat."""
 
-QUERY = Query(count=2, colour="red", shape="circle")
+QUERY = Query(count=3, colour="green", shape="ring")
+"""What the first text search looks for: five of the drawings show it."""
 
 _DONE = ".complete"
 

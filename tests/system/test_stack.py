@@ -38,7 +38,7 @@ def test_it_says_what_it_does(stack: Stack) -> None:
     assert "The tiny model from the repository" in stack.output
     assert "$ imagesearch index" in stack.output
     assert "chelsea.png" in stack.output
-    assert "two-red-circles" in stack.output
+    assert "three-green-rings" in stack.output
     assert f"grpcurl -plaintext {stack.gateway} list" in stack.output
 
 
@@ -60,8 +60,8 @@ async def test_every_photo_finds_itself_first_and_then_its_versions(
 async def test_text_finds_the_drawings_it_describes_in_every_language(
     stack: Stack, images: ImageSearchServiceAsyncStub
 ) -> None:
-    fitting = [str(p.relative_to(stack.images)) for p in stack.images.rglob("*two-red-circles*")]
-    assert fitting
+    fitting = [str(p.relative_to(stack.images)) for p in stack.images.rglob("*three-green-rings*")]
+    assert len(fitting) == 5
     for language in LANGUAGES:
         request = pb.SearchByTextRequest(text=caption(QUERY, language), k=len(fitting))
         answer = await images.SearchByText(request, timeout=10)
