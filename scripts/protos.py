@@ -4,6 +4,7 @@ With `--check`, nothing is written: the exit status says whether the committed s
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,8 @@ def include_flags() -> list[str]:
 
 def generate(out: Path) -> None:
     """Writes messages, stubs and their types for every .proto into `out`."""
+    # protoc finds plugins by PATH; ours are beside this very Python, activated or not.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     plugins = ("python", "grpc_python", "mypy", "mypy_grpc")
     arguments = [
         "protoc",
