@@ -3,8 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -12,8 +11,11 @@ from typing import Generic, Self, TypeVar
 
 import structlog
 
+from embedder_service.computing import Computed, Computer, Outcome
 from embedder_service.errors import ComputeError, QueueFullError
-from service_kit.errors import DeadlineError, ServiceError, StoppingError
+from embedder_service.place import Place
+from embedder_service.statistics import Statistics
+from service_kit.errors import DeadlineError, StoppingError
 
 log = structlog.get_logger()
 
@@ -24,94 +26,64 @@ _LONGEST_RETRY_S = 30.0
 _SHORTEST_RETRY_S = 0.1
 
 
-class Place(Generic[T, R]):
-    """One input's place in the queue, from admission until it is computed or has left.
-
-    Whoever takes a place must call `result` or `leave`. Leaving twice, or after the result,
-    does nothing.
-    """
-
-    item: T
-
-    def __init__(self, batcher: "Batcher[T, R]", size: int, bulk: bool, expires_at: float) -> None:
-        self.size = size
-        self.bulk = bulk
-        self.expires_at = expires_at
-        self.outcome: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._batcher = batcher
-
-    async def result(self, item: T) -> R:
-        """Queues the item and waits for its result. Cancelling the caller frees the place.
-
-        Raises:
-            ServiceError: The item failed, its time was over, or the server stops.
-        """
-        try:
-            if not self.outcome.done():
-                self.item = item
-                self._batcher._ready(self)
-            return await self.outcome
-        finally:
-            self.leave()
-
-    def leave(self) -> None:
-        """Gives the place up; what has not been begun is never computed."""
-        self.outcome.cancel()
-        self._batcher._free(self)
-
-
 class Batcher(Generic[T, R]):
-    """Runs `compute` on whatever has gathered while it last ran.
+    """Computes whatever has gathered while the model last ran.
 
-    An idle server adds no wait; a busy one runs full batches. There is no timer. A batch is
-    handed over ahead of time only if it is full: waiting could not make it better.
+    An idle server adds no wait; a busy one runs full batches. There is no timer. Where
+    `ahead` is set, a batch is handed over before the last one is done, but only if it is full:
+    waiting could not make it better.
 
     Places are of two kinds. Those of calls are refused when `max_queue` are held. Those of
-    streams ("bulk") are waited for, and few: two batches' worth keeps the model busy, and a
+    streams ("bulk") are waited for, and few: two batches' worth a computer keeps it busy, and a
     caller behind them waits no longer than that. Calls go first, but where both wait, bulk gets
     a quarter of each batch.
 
-    All state changes happen on the event loop; only `compute` runs elsewhere. Leaving the
+    All state changes happen on the event loop; only the computers work elsewhere. Leaving the
     `async with` block resolves every future that is left.
 
     Args:
         name: What is batched, for the log.
-        compute: Maps items to as many results, in order. It may block and needs no locks: one
-            thread runs it. Its ServiceErrors are the item's own; anything else is a bug.
-        thread: Where it runs. Batchers that share a device share its thread.
-        max_batch: Most items handed to one call of `compute`.
+        computers: What computes, one a device. Each batch goes to the one with least to do.
+        max_batch: Most items in a batch.
         max_queue: Most places of calls.
         max_bytes: Most bytes that all places together say they hold.
+        ahead: Hand over one more full batch while one is computed.
     """
 
     def __init__(
         self,
         name: str,
-        compute: Callable[[list[T]], Iterable[R]],
-        thread: Executor,
+        computers: Sequence[Computer[T, R]],
         *,
         max_batch: int,
         max_queue: int,
         max_bytes: int,
+        ahead: bool = False,
     ) -> None:
         self.name = name
-        self._compute = compute
-        self._thread = thread
+        self.statistics = Statistics()
+        self._computers = computers
         self._max_batch = max_batch
-        self._most = {False: max_queue, True: 2 * max_batch}
+        self._most = {False: max_queue, True: 2 * max_batch * len(computers)}
         self._max_bytes = max_bytes
+        self._ahead = ahead
         # Dicts keep the order of arrival and let any place leave at once.
         self._held: dict[bool, dict[Place[T, R], None]] = {False: {}, True: {}}
         self._waiting: dict[bool, dict[Place[T, R], None]] = {False: {}, True: {}}
         self._bytes = 0
         self._for_room: deque[tuple[int, asyncio.Future[Place[T, R]]]] = deque()
-        self._running: set[asyncio.Future[list[R | Exception | None]]] = set()
+        self._running: dict[asyncio.Future[Computed[R]], Computer[T, R]] = {}
         self._pump_is_due = False
         self._stopping = False
         self._stop_later: asyncio.TimerHandle | None = None
         self._per_second: float | None = None
         self.failing = False
-        """Every item of the last batch made `compute` fail: it is broken, not they."""
+        """Every item of the last batch failed: the model is broken, not they."""
+
+    @property
+    def held(self) -> int:
+        """Places that are taken now."""
+        return sum(map(len, self._held.values()))
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,11 +111,12 @@ class Batcher(Generic[T, R]):
             QueueFullError: There is not room for all of them now.
             StoppingError: The server stops.
         """
-        if self._stopping:
-            raise StoppingError
-        if len(self._held[False]) + len(sizes) > self._most[False] or not self._fits(sum(sizes)):
-            waiting = sum(map(len, self._held.values()))
-            raise QueueFullError(waiting, self._until_free(waiting))
+        full = len(self._held[False]) + len(sizes) > self._most[False]
+        if self._stopping or full or not self._fits(sum(sizes)):
+            self.statistics.rejected += len(sizes)
+            if self._stopping:
+                raise StoppingError
+            raise QueueFullError(self.held, self._until_free(self.held))
         return [self._take(size, False, expires_at) for size in sizes]
 
     async def enter_bulk(self, size: int) -> Place[T, R]:
@@ -153,6 +126,7 @@ class Batcher(Generic[T, R]):
             StoppingError: The server stops.
         """
         if self._stopping:
+            self.statistics.rejected += 1
             raise StoppingError
         turn: asyncio.Future[Place[T, R]] = asyncio.get_running_loop().create_future()
         self._for_room.append((size, turn))
@@ -173,12 +147,14 @@ class Batcher(Generic[T, R]):
         self._stopping = True
         for _, turn in self._for_room:  # first, or they would get the places that come free
             if not turn.done():
+                self.statistics.rejected += 1
                 turn.set_exception(StoppingError())
         self._for_room.clear()
         for lane in self._held.values():
             for place in list(lane):
-                _fail(place, StoppingError())
-                self._free(place)
+                if place.fail(StoppingError()):
+                    self.statistics.rejected += 1
+                self.free(place)
 
     def _take(self, size: int, bulk: bool, expires_at: float) -> Place[T, R]:
         place = Place(self, size, bulk, expires_at)
@@ -200,27 +176,32 @@ class Batcher(Generic[T, R]):
                 turn.set_result(self._take(size, True, float("inf")))
             self._for_room.popleft()
 
-    def _free(self, place: Place[T, R]) -> None:
+    def free(self, place: Place[T, R]) -> None:
+        """Takes a place back; for places only."""
         self._waiting[place.bulk].pop(place, None)
         if place in self._held[place.bulk]:
             del self._held[place.bulk][place]
             self._bytes -= place.size
             self._admit()
 
-    def _ready(self, place: Place[T, R]) -> None:
+    def ready(self, place: Place[T, R]) -> None:
+        """Queues the item of a place; for places only."""
+        place.ready_at = time.monotonic()
         self._waiting[place.bulk][place] = None
         if not self._pump_is_due:  # once this turn of the loop is over: others may come in it
             self._pump_is_due = True
             asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Starts a batch if the model is free, and a second one ahead if it is full."""
+        """Hands a batch to every computer that is idle, and full ones ahead."""
         self._pump_is_due = False
         while waiting := len(self._waiting[False]) + len(self._waiting[True]):
-            if len(self._running) > (1 if waiting >= self._max_batch else 0):
+            busy = list(self._running.values())
+            computer = min(self._computers, key=busy.count)
+            if busy.count(computer) > (self._ahead and waiting >= self._max_batch):
                 return
             if batch := self._next_batch():
-                self._start(batch)
+                self._start(batch, computer)
 
     def _next_batch(self) -> list[Place[T, R]]:
         calls, bulk = self._waiting[False], self._waiting[True]
@@ -229,82 +210,61 @@ class Batcher(Generic[T, R]):
         batch += list(bulk)[: self._max_batch - len(batch)]
         now = time.monotonic()
         for place in batch:
-            if place.expires_at <= now:
-                _fail(place, DeadlineError("the time was over before the input was computed"))
-            self._free(place)
+            if place.expires_at <= now and place.fail(
+                DeadlineError("the time was over before the input was computed")
+            ):
+                self.statistics.expired += 1
+            self.free(place)
         return [place for place in batch if not place.outcome.done()]
 
-    def _start(self, batch: list[Place[T, R]]) -> None:
+    def _start(self, batch: list[Place[T, R]], computer: Computer[T, R]) -> None:
+        now = time.monotonic()
+        for place in batch:
+            self.statistics.queue.add(now - place.ready_at)
+        wanted = [place.is_wanted for place in batch]
         try:
-            running = asyncio.get_running_loop().run_in_executor(
-                self._thread, self._outcomes, batch
-            )
-        except RuntimeError:  # the thread is gone
+            running = computer.begin([place.item for place in batch], wanted)
+        except RuntimeError:  # its thread is gone
             for place in batch:
-                _fail(place, StoppingError())
+                if place.fail(StoppingError()):
+                    self.statistics.rejected += 1
             return
-        self._running.add(running)
+        self._running[running] = computer
         running.add_done_callback(partial(self._finish, batch))
 
-    def _finish(
-        self, batch: list[Place[T, R]], running: "asyncio.Future[list[R | Exception | None]]"
-    ) -> None:
-        self._running.discard(running)
+    def _finish(self, batch: list[Place[T, R]], running: "asyncio.Future[Computed[R]]") -> None:
+        del self._running[running]
         try:
-            outcomes = running.result()
-        except BaseException as error:  # not what `compute` raised, but the machinery itself
+            done = running.result()
+        except BaseException as error:  # not what the model raised, but the machinery itself
             log.error("batch_lost", batcher=self.name, exc_info=error)
-            outcomes = [ComputeError() for _ in batch]
-        for place, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                _fail(place, outcome)
-            elif outcome is not None and not place.outcome.done():
-                place.outcome.set_result(outcome)
-        failed = [isinstance(outcome, ComputeError) for outcome in outcomes if outcome is not None]
+            done = Computed([ComputeError() for _ in batch], [])
+        for place, outcome in zip(batch, done.outcomes, strict=True):
+            self._resolve(place, outcome)
+        for size, seconds in done.passes:
+            self.statistics.batches[size].add(seconds)
+        if items := sum(size for size, _ in done.passes):
+            rate = items / sum(seconds for _, seconds in done.passes)
+            self._per_second = rate if self._per_second is None else (self._per_second + rate) / 2
+        if done.fits is not None and done.fits < self._max_batch:
+            log.warning("batch_reduced", batcher=self.name, size=done.fits, was=self._max_batch)
+            self._max_batch = done.fits
+        failed = [isinstance(each, ComputeError) for each in done.outcomes if each is not None]
         if failed:
             self.failing = all(failed)
         self._pump()
 
-    def _outcomes(self, batch: list[Place[T, R]]) -> list[R | Exception | None]:
-        """Computes a batch, in the model's thread. None for those that have left meanwhile."""
-        wanted = [i for i, place in enumerate(batch) if not place.outcome.done()]
-        results: list[R | Exception | None] = [None] * len(batch)
-        began = time.perf_counter()
-        for i, outcome in zip(wanted, self._isolate([batch[i].item for i in wanted]), strict=True):
-            results[i] = outcome
-        self._measure(len(wanted), time.perf_counter() - began)
-        return results
-
-    def _isolate(self, items: list[T]) -> list[R | Exception]:
-        """Computes items; halves them on failure until the culprit is alone."""
-        if not items:
-            return []
-        try:
-            results = list(self._compute(items))
-            if len(results) != len(items):
-                raise RuntimeError(f"{len(results)} results for {len(items)} items")
-        except Exception as error:
-            if len(items) == 1:
-                if isinstance(error, ServiceError):
-                    return [error]
-                log.exception("compute_failed", batcher=self.name)
-                return [ComputeError()]
-            middle = len(items) // 2
-            return self._isolate(items[:middle]) + self._isolate(items[middle:])
-        return [*results]
-
-    def _measure(self, items: int, seconds: float) -> None:
-        if items and seconds > 0:
-            now = items / seconds
-            self._per_second = now if self._per_second is None else (self._per_second + now) / 2
+    def _resolve(self, place: Place[T, R], outcome: Outcome[R]) -> None:
+        if isinstance(outcome, Exception):
+            if place.fail(outcome):
+                self.statistics.failed += 1
+        elif outcome is not None and not place.outcome.done():
+            place.outcome.set_result(outcome)
+            self.statistics.computed += 1
+            self.statistics.in_all.add(time.monotonic() - place.entered_at)
 
     def _until_free(self, waiting: int) -> timedelta:
         """Estimates when what waits now will have been computed."""
-        seconds = waiting / self._per_second if self._per_second else 1.0
+        rate = (self._per_second or 0.0) * len(self._computers)
+        seconds = waiting / rate if rate else 1.0
         return timedelta(seconds=min(max(seconds, _SHORTEST_RETRY_S), _LONGEST_RETRY_S))
-
-
-def _fail(place: Place[T, R], error: Exception) -> None:
-    if not place.outcome.done():
-        place.outcome.set_exception(error)
-        place.outcome.exception()  # seen: the place's owner may never come to ask

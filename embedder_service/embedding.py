@@ -1,28 +1,26 @@
-"""From one input to one vector: admission, preparation in a thread, the model's queue."""
+"""From the inputs of a call or a stream to vectors: admission, and one outcome an input."""
 
 import asyncio
+import io
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
+from PIL import Image
 
-from embedder_service.batching import Batcher, Place
-from embedder_service.errors import ComputeError
+from embedder_service.batching import Batcher
+from embedder_service.cache import VectorCache
+from embedder_service.intake import Embedded, Intake, Prepared, Vector
+from embedder_service.place import Place
 from embedder_service.preprocessing import ImageRecipe
 from embedder_service.tokens import TextRecipe, Tokens
 from image_kit.decoding import ImageError, ImageLimits
 from service_kit import deadlines
 from service_kit.errors import DeadlineError, ServiceError, StoppingError
 from service_kit.workers import Workers
-
-log = structlog.get_logger()
-
-Vector = NDArray[np.float32]
-"""(dimensions,), unit length."""
 
 Pixels = NDArray[np.uint8]
 """(side, side, 3), RGB."""
@@ -50,64 +48,42 @@ class TextInput:
 
 @dataclass(frozen=True)
 class RefusedInput:
-    """An input that can never be embedded, and why."""
+    """An input that can never be embedded.
+
+    Attributes:
+        error: Why.
+        kind: What it would have been; None if it is not even known that.
+    """
 
     error: ServiceError
+    kind: type[ImageInput] | type[TextInput] | None = None
 
 
 Input = ImageInput | TextInput | RefusedInput
 
 AnyPlace = Place[Any, Vector]
 
-
-@dataclass(frozen=True)
-class Embedded:
-    """The vector of an input.
-
-    Attributes:
-        vector: (dimensions,), float32, unit length.
-        truncated: The text was longer than the model reads.
-    """
-
-    vector: Vector
-    truncated: bool = False
-
-
 Outcome = Embedded | ServiceError
 """What became of one input."""
 
 
 class Embedder:
-    """Embeds the inputs of calls and of streams.
+    """Embeds the inputs of calls and of streams with one model's two towers.
 
     Args:
-        images: Queue of the image tower.
-        texts: Queue of the text tower.
-        image_recipe: Files to what `images` takes.
-        text_recipe: Texts to what `texts` takes.
-        limits: What an image must keep.
-        decoders: Threads that decode images.
-        tokenizers: Threads that split texts; apart, so that no text waits behind an image.
+        space: Of the vectors.
+        images: The image tower.
+        texts: The text tower.
+        image_bytes: What a prepared image holds in memory.
     """
 
     def __init__(
-        self,
-        images: Batcher[Pixels, Vector],
-        texts: Batcher[Tokens, Vector],
-        *,
-        image_recipe: ImageRecipe,
-        text_recipe: TextRecipe,
-        limits: ImageLimits,
-        decoders: Workers,
-        tokenizers: Workers,
+        self, space: str, images: Intake[Pixels], texts: Intake[Tokens], image_bytes: int
     ) -> None:
-        self._images = images
-        self._texts = texts
-        self._image_recipe = image_recipe
-        self._text_recipe = text_recipe
-        self._limits = limits
-        self._decoders = decoders
-        self._tokenizers = tokenizers
+        self.space = space
+        self.images = images
+        self.texts = texts
+        self._image_bytes = image_bytes
 
     async def embed(self, inputs: Sequence[Input]) -> list[Outcome]:
         """Embeds the inputs of one call. Cancelling it frees all their places.
@@ -137,7 +113,7 @@ class Embedder:
         """
         if isinstance(item, RefusedInput):
             return None
-        return await self._queue(item).enter_bulk(self._size(item))
+        return await self._intake(type(item)).queue.enter_bulk(self._size(item))
 
     async def embed_at(self, item: Input, place: AnyPlace | None) -> Outcome:
         """Embeds one input of a stream. The caller frees the place that `room_for` gave."""
@@ -152,11 +128,13 @@ class Embedder:
         Raises:
             ServiceError: It fails still.
         """
-        square = np.zeros((self._image_recipe.side, self._image_recipe.side, 3), np.uint8)
-        if self._images.failing:
-            await (await self._images.enter_bulk(square.nbytes)).result(square)
-        if self._texts.failing:
-            await (await self._texts.enter_bulk(0)).result(self._text_recipe.prepare("a"))
+        await self.images.check(_PICTURE, self._image_bytes)
+        await self.texts.check(b"a", 4)
+
+    def stop_after(self, seconds: float) -> None:
+        """Goes on for a while, so that what waits is computed, then refuses the rest."""
+        self.images.queue.stop_after(seconds)
+        self.texts.queue.stop_after(seconds)
 
     def _enter(self, inputs: Sequence[Input], expires_at: float) -> list[AnyPlace | None]:
         """Takes a place for each input that needs one: all, or none."""
@@ -166,7 +144,8 @@ class Embedder:
             for kind in (ImageInput, TextInput):
                 items = [item for item in inputs if isinstance(item, kind)]
                 if items:
-                    places = self._queue(items[0]).enter(list(map(self._size, items)), expires_at)
+                    queue = self._intake(kind).queue
+                    places = queue.enter(list(map(self._size, items)), expires_at)
                     entered += places
                     taken[kind] = iter(places)
         except ServiceError:
@@ -177,29 +156,67 @@ class Embedder:
 
     async def _one(self, item: Input, place: AnyPlace | None) -> Outcome:
         if isinstance(item, RefusedInput):
+            if item.kind is not None:
+                self._intake(item.kind).statistics.refused += 1
             return item.error
         assert place is not None
         try:
             if isinstance(item, TextInput):
-                tokens = await self._tokenizers.run(self._text_recipe.prepare, item.text)
-                return Embedded(await place.result(tokens), tokens.truncated)
-            pixels = await self._decoders.run(self._image_recipe.prepare, item.data, self._limits)
-            return Embedded(await place.result(pixels))
+                return await self.texts.embed(item.text.encode(), place)
+            return await self.images.embed(item.data, place)
         except ImageError as error:
             return error.at(item.field) if isinstance(item, ImageInput) else error
         except (StoppingError, DeadlineError):  # not this input's own: the call's
             raise
         except ServiceError as error:
             return error
-        except Exception:
-            log.exception("preparing_failed")
-            return ComputeError()
 
-    def _queue(self, item: Input) -> Batcher[Any, Vector]:
-        return self._images if isinstance(item, ImageInput) else self._texts
+    def _intake(self, kind: type[Input]) -> Intake[Any]:
+        return self.images if kind is ImageInput else self.texts
 
     def _size(self, item: Input) -> int:
         """Bytes that an input holds while it waits: as it came, then as it was prepared."""
         if isinstance(item, ImageInput):
-            return len(item.data) + self._image_recipe.nbytes
+            return len(item.data) + self._image_bytes
         return len(item.text) * 4 if isinstance(item, TextInput) else 0
+
+
+def image_intake(
+    model: str,
+    queue: Batcher[Pixels, Vector],
+    recipe: ImageRecipe,
+    limits: ImageLimits,
+    workers: Workers,
+    cache: VectorCache,
+) -> Intake[Pixels]:
+    """Takes image files to vectors of the model named; see Intake."""
+
+    def prepare(data: bytes) -> Prepared[Pixels]:
+        return Prepared(recipe.prepare(data, limits))
+
+    return Intake(f"image {model}", queue, prepare, workers, cache)
+
+
+def text_intake(
+    model: str,
+    queue: Batcher[Tokens, Vector],
+    recipe: TextRecipe,
+    workers: Workers,
+    cache: VectorCache,
+) -> Intake[Tokens]:
+    """Takes texts in UTF-8 to vectors of the model named; see Intake."""
+
+    def prepare(text: bytes) -> Prepared[Tokens]:
+        tokens = recipe.prepare(text.decode())
+        return Prepared(tokens, tokens.truncated)
+
+    return Intake(f"text {model}", queue, prepare, workers, cache)
+
+
+def _a_picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    return file.getvalue()
+
+
+_PICTURE = _a_picture()

@@ -1,124 +1,187 @@
 """Loads the models: where, in which arithmetic, and proof that they work."""
 
-import copy
 import logging
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import structlog
 import torch
-from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
 from embedder_service import golden, spaces
-from embedder_service.model import (
-    PROBE_TEXTS,
-    ClipModel,
-    ImageTower,
-    ModelInfo,
-    TextTower,
-    probe_pictures,
-)
+from embedder_service.arithmetic import Arithmetic, Builder, Choice, batch_size, choose
+from embedder_service.model import ClipModel, Lane, ModelInfo
 from embedder_service.model_files import ModelFiles, find
 from embedder_service.preprocessing import ImageRecipe
 from embedder_service.settings import Settings
-from embedder_service.tokens import TextRecipe
+from embedder_service.tokens import Padding, TextRecipe
 from service_kit.cores import physical_cores
 from service_kit.server import StartError
 
 log = structlog.get_logger()
 
-# Least cosine between a vector in half precision and the same one in float32.
-_SAME = 0.999
 
-
-@dataclass(frozen=True)
-class _Loaded:
-    """One folder's model, with the towers that are used of it."""
-
-    files: ModelFiles
-    network: SentenceTransformer
-    image: ImageTower | None
-    text: TextTower | None
-
-    @property
-    def probes(self) -> NDArray[np.float32]:
-        """Vectors of the fixed inputs, of all its towers."""
-        parts: list[NDArray[np.float32]] = []
-        if self.image:
-            squares = [self.image.recipe.square(picture) for picture in probe_pictures()]
-            parts.append(self.image.encode(squares))
-        if self.text:
-            recipe = self.text.recipe
-            parts.append(self.text.encode([recipe.prepare(text) for text in PROBE_TEXTS]))
-        return np.concatenate(parts)
-
-
-def load(settings: Settings) -> ClipModel:
-    """Loads both towers, warms them up and checks what they give.
+def load(settings: Settings, devices: Sequence[torch.device]) -> list[ClipModel]:
+    """Loads all models, warms them up and checks what they give.
 
     Raises:
-        StartError: A model is not there, is not of this kind, or does not give what it should.
+        StartError: A model is not there, is not of this kind, does not give what it should, or
+            there is no room for it.
     """
     torch.set_num_threads(settings.model_threads or physical_cores())
-    device = _device(settings.device)
-    image_files = find(settings.image_model, settings.hub_timeout_s)
-    text_files = find(settings.text_model, settings.hub_timeout_s)
+    pairs = [
+        (find(image, settings.hub_timeout_s), find(text, settings.hub_timeout_s))
+        for image, text in settings.pairs()
+    ]
+    folders = {files.folder: files for pair in pairs for files in pair}
+    names = [files.name for files in folders.values()]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise StartError(f"two different models have the name {min(twice)!r}; rename one")
+    _check_room(list(folders.values()), len(devices), settings.max_model_bytes)
+    models = [_pair(image, text, settings, devices) for image, text in pairs]
+    for info in (info for model in models for info in model.infos):
+        log.info(
+            "model_loaded",
+            **{key: getattr(info, key) for key in ("name", "device", "backend", "dtype")},
+            max_batch=info.max_batch,
+        )
+    return models
+
+
+def _check_room(models: Sequence[ModelFiles], devices: int, most: int) -> None:
+    """Compares the weights, as they are stored, with what is allowed."""
+    size = devices * sum(path.stat().st_size for files in models for path in files.weights)
+    if most and size > most:
+        raise StartError(
+            f"the weights of {', '.join(files.name for files in models)} take {size} bytes on "
+            f"{devices} device(s); EMBEDDER_MAX_MODEL_BYTES allows {most}"
+        )
+
+
+def _pair(
+    image_files: ModelFiles,
+    text_files: ModelFiles,
+    settings: Settings,
+    devices: Sequence[torch.device],
+) -> ClipModel:
     if image_files.folder == text_files.folder:
-        loaded = [_ready(image_files, ("image", "text"), device, settings.dtype)]
-    elif image_files.name == text_files.name:
-        raise StartError(f"two different models have the name {image_files.name!r}; rename one")
+        both = _Loaded(image_files, ("image", "text"), settings, devices)
+        loaded = [both]
     else:
         loaded = [
-            _ready(image_files, ("image",), device, settings.dtype),
-            _ready(text_files, ("text",), device, settings.dtype),
+            _Loaded(image_files, ("image",), settings, devices),
+            _Loaded(text_files, ("text",), settings, devices),
         ]
-    images, texts = loaded[0].image, loaded[-1].text
-    assert images is not None
-    assert texts is not None
     space = spaces.space(image_files.name, spaces.revision(image_files.weights))
-    infos = tuple(_info(model, space) for model in loaded)
+    infos = tuple(model.info(space) for model in loaded)
     if infos[0].dimensions != infos[-1].dimensions:
         raise StartError(
             f"{infos[0].name} gives {infos[0].dimensions} dimensions and {infos[-1].name} "
             f"{infos[-1].dimensions}: the two do not share a space"
         )
-    for info in infos:
-        log.info("model_loaded", name=info.name, device=info.device, dtype=info.dtype)
-    return ClipModel(images, texts, infos, on_gpu=device.type != "cpu")
+    images = tuple(towers.images for towers in loaded[0].towers if towers.images)
+    texts = tuple(towers.texts for towers in loaded[-1].towers if towers.texts)
+    return ClipModel(
+        Lane(infos[0].name, images, loaded[0].max_batch["image"]),
+        Lane(infos[-1].name, texts, loaded[-1].max_batch["text"]),
+        infos,
+    )
 
 
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            wanted = "cuda:0"
-        else:
-            wanted = "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(wanted)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise StartError(f"the device {wanted!r} cannot be used: {error}") from error
-    return device
+class _Loaded:
+    """One folder's model on all devices, in the arithmetic chosen for the first.
+
+    Attributes:
+        towers: One entry a device.
+        max_batch: By what it takes.
+
+    Raises:
+        StartError: It cannot be used.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        takes: tuple[str, ...],
+        settings: Settings,
+        devices: Sequence[torch.device],
+    ) -> None:
+        self._files = files
+        self._takes = takes
+        self._devices = devices
+        network = _network(files, takes, devices[0])
+        self._logit_scale = getattr(network.transformers_model, "logit_scale", None)
+        try:
+            images = _image_recipe(network) if "image" in takes else None
+            texts = _text_recipe(network) if "text" in takes else None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StartError(
+                f"the model in {files.folder} is not of a known kind: {error}"
+            ) from error
+        builder = Builder(network, images, texts, settings.model_threads or physical_cores())
+        try:
+            self._choice = self._chosen(builder, settings)
+            others = [builder.build(self._choice.arithmetic, d) for d in devices[1:]]
+            self.towers = [self._choice.towers, *others]
+            for towers in others:
+                towers.probe_vectors()
+            self.max_batch = self._batch_sizes(settings.max_batch)
+        except Exception as error:
+            if isinstance(error, StartError):
+                raise
+            raise StartError(f"the model in {files.folder} does not work: {error}") from error
+
+    def _chosen(self, builder: Builder, settings: Settings) -> Choice:
+        """Checks the model in float32, then chooses the arithmetic."""
+        towers = builder.build(Arithmetic("torch", "float32"), self._devices[0])
+        exact = towers.probe_vectors()
+        if np.allclose(exact, exact[0], atol=1e-6):
+            raise StartError(
+                f"the model in {self._files.folder} gives the same vector for every input"
+            )
+        golden.check(self._files.folder, towers.images, towers.texts)
+        self._dimensions = exact.shape[1]
+        self._max_text_tokens = towers.texts.recipe.max_tokens if towers.texts else 0
+        try:
+            return choose(builder, exact, self._devices[0], settings.backend, settings.dtype)
+        except StartError as error:
+            raise StartError(f"the model in {self._files.folder}: {error}") from error
+
+    def _batch_sizes(self, wanted: int) -> dict[str, int]:
+        sizes: dict[str, int] = {}
+        for kind, (tower, inputs) in zip(self._takes, self._choice.towers.probes(), strict=True):
+            sizes[kind] = wanted or batch_size(tower, inputs[0], self._devices[0])
+            for towers in self.towers:  # warm at what they will be given
+                other = towers.images if kind == "image" else towers.texts
+                assert other is not None
+                other.encode([inputs[0]] * sizes[kind])
+        return sizes
+
+    def info(self, space: str) -> ModelInfo:
+        scale = self._logit_scale
+        return ModelInfo(
+            name=self._files.name,
+            revision=spaces.revision(self._files.weights),
+            takes=self._takes,
+            dimensions=self._dimensions,
+            space=space,
+            max_text_tokens=self._max_text_tokens,
+            device=",".join(map(str, self._devices)),
+            backend=self._choice.arithmetic.backend,
+            dtype=self._choice.arithmetic.dtype,
+            cosine=min(self._choice.cosine, 1.0),
+            max_batch=max(self.max_batch.values()),
+            # CLIP stores the logarithm.
+            logit_scale=float(scale.detach().float().exp()) if scale is not None else 0.0,
+        )
 
 
-def _ready(files: ModelFiles, takes: tuple[str, ...], device: torch.device, dtype: str) -> _Loaded:
-    """Loads one model, chooses its arithmetic and checks its vectors."""
-    model = _load(files, takes, device)
-    try:
-        model = _in_dtype(model, takes, dtype)
-        vectors = model.probes
-    except Exception as error:
-        raise StartError(f"the model in {files.folder} does not work: {error}") from error
-    if np.allclose(vectors, vectors[0], atol=1e-6):
-        raise StartError(f"the model in {files.folder} gives the same vector for every input")
-    golden.check(files.folder, model.image, model.text)
-    return model
-
-
-def _load(files: ModelFiles, takes: tuple[str, ...], device: torch.device) -> _Loaded:
+def _network(
+    files: ModelFiles, takes: tuple[str, ...], device: torch.device
+) -> SentenceTransformer:
+    """Loads a model in float32."""
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
@@ -136,18 +199,7 @@ def _load(files: ModelFiles, takes: tuple[str, ...], device: torch.device) -> _L
     for kind in takes:
         if kind not in network.modalities:
             raise StartError(f"the model in {files.folder} does not take {kind}s")
-    return _with_towers(files, network, takes)
-
-
-def _with_towers(
-    files: ModelFiles, network: SentenceTransformer, takes: tuple[str, ...]
-) -> _Loaded:
-    try:
-        image = ImageTower(network, _image_recipe(network)) if "image" in takes else None
-        text = TextTower(network, _text_recipe(network)) if "text" in takes else None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StartError(f"the model in {files.folder} is not of a known kind: {error}") from error
-    return _Loaded(files, network, image, text)
+    return network
 
 
 def _image_recipe(network: SentenceTransformer) -> ImageRecipe:
@@ -162,46 +214,9 @@ def _text_recipe(network: SentenceTransformer) -> TextRecipe:
     tokenizer = network.tokenizer
     positions = network.config.get_text_config().max_position_embeddings
     most = min(int(network.max_seq_length or positions), int(positions))
-    return TextRecipe(tokenizer.backend_tokenizer.to_str(), most, tokenizer.truncation_side)
-
-
-def _in_dtype(model: _Loaded, takes: tuple[str, ...], wanted: str) -> _Loaded:
-    """Gives the model in the wanted arithmetic; for "auto" the fastest that is exact enough."""
-    if wanted == "float32" or (wanted == "auto" and model.network.device.type != "cuda"):
-        return model
-    exact = model.probes
-    # float16 before bfloat16: as fast, and three more bits of mantissa.
-    for name in ("float16", "bfloat16") if wanted == "auto" else (wanted,):
-        network = copy.deepcopy(model.network).to(getattr(torch, name))
-        half = _with_towers(model.files, network, takes)
-        try:
-            cosine = float((exact * half.probes).sum(axis=1).min())
-        except ArithmeticError:  # float16 overflowed
-            cosine = 0.0
-        log.info("dtype_measured", model=model.files.name, dtype=name, cosine=round(cosine, 6))
-        if cosine >= _SAME:
-            return half
-        if wanted != "auto":
-            raise ArithmeticError(f"in {name} its vectors have a cosine of {cosine:.4f} to float32")
-    return model
-
-
-def _info(model: _Loaded, space: str) -> ModelInfo:
-    scale = getattr(model.network.transformers_model, "logit_scale", None)
-    return ModelInfo(
-        name=model.files.name,
-        revision=spaces.revision(model.files.weights),
-        takes=tuple(
-            kind for kind, tower in (("image", model.image), ("text", model.text)) if tower
-        ),
-        dimensions=model.probes.shape[1],
-        space=space,
-        max_text_tokens=model.text.recipe.max_tokens if model.text else 0,
-        device=str(model.network.device),
-        dtype=str(model.network.dtype).removeprefix("torch."),
-        # CLIP stores the logarithm.
-        logit_scale=float(scale.detach().float().exp()) if scale is not None else 0.0,
-    )
+    padding = Padding(int(tokenizer.pad_token_id or 0), tokenizer.padding_side == "left", most)
+    definition = tokenizer.backend_tokenizer.to_str()
+    return TextRecipe(definition, most, tokenizer.truncation_side, padding)
 
 
 logging.getLogger("sentence_transformers").setLevel(logging.ERROR)

@@ -1,31 +1,36 @@
 """A CLIP model's towers: pixels or tokens in, unit vectors out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from sentence_transformers import SentenceTransformer
 
+from embedder_service.engines import Engine
 from embedder_service.preprocessing import ImageRecipe
 from embedder_service.tokens import TextRecipe, Tokens, stack
 
+T = TypeVar("T")
+
+# Texts are padded to multiples of this, so that few shapes are met.
+_TOKENS_STEP = 4
+# A text goes into a batch of its own rather than be padded to more than this many times its length.
+_MOST_PADDING = 1.5
+
 
 class ImageTower:
-    """Encodes pictures. Runs the model's own modules, as the library's `encode` does.
+    """Encodes pictures.
 
     Args:
-        network: Takes images; its weights lie on one device.
+        engine: Runs an ImageNetwork.
         recipe: How its pixels are made.
     """
 
-    def __init__(self, network: SentenceTransformer, recipe: ImageRecipe) -> None:
-        self._network = network
+    def __init__(self, engine: Engine, recipe: ImageRecipe) -> None:
+        self._engine = engine
         self.recipe = recipe
-        self._mean = torch.tensor(recipe.mean, device=network.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(recipe.std, device=network.device).view(1, 3, 1, 1)
 
     def encode(self, squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Encodes pictures that `recipe.prepare` made.
@@ -38,59 +43,63 @@ class ImageTower:
 
         Raises:
             ArithmeticError: A vector is not finite, or zero.
+            BatchTooLargeError: The device has not the memory for so many.
         """
-        raw = torch.from_numpy(np.stack(squares)).to(self._network.device)  # (B, H, W, 3)
-        pixels = raw.permute(0, 3, 1, 2).float() * self.recipe.scale  # (B, 3, H, W)
-        pixels = ((pixels - self._mean) / self._std).to(self._network.dtype)
-        return _vectors(self._network, {"pixel_values": pixels, "modality": "image"})
+        return _checked(self._engine(np.stack(squares)))
 
 
 class TextTower:
-    """Encodes texts. Runs the model's own modules, as the library's `encode` does.
+    """Encodes texts.
 
     Args:
-        network: Takes texts; its weights lie on one device.
+        engine: Runs a TextNetwork.
         recipe: How its tokens are made.
+        together: Compute all texts of a batch at once, however different their lengths. For
+            GPUs: they wait for more to do rather than mind some padding.
     """
 
-    def __init__(self, network: SentenceTransformer, recipe: TextRecipe) -> None:
-        self._network = network
+    def __init__(self, engine: Engine, recipe: TextRecipe, *, together: bool) -> None:
+        self._engine = engine
+        self._together = together
         self.recipe = recipe
-        tokenizer = network.tokenizer
-        self._pad = int(tokenizer.pad_token_id or 0)
-        self._pad_left = tokenizer.padding_side == "left"
-        self._wants_types = "token_type_ids" in tokenizer.model_input_names
 
     def encode(self, texts: list[Tokens]) -> NDArray[np.float32]:
-        """Encodes texts that `recipe.prepare` made.
+        """Encodes texts that `recipe.prepare` made, those of like length together.
 
         Returns:
             (len(texts), dimensions), each row of unit length.
 
         Raises:
             ArithmeticError: A vector is not finite, or zero.
+            BatchTooLargeError: The device has not the memory for so many.
         """
-        ids, mask = stack(texts, self._pad, self._pad_left)
-        device = self._network.device
-        features: dict[str, Any] = {
-            "input_ids": torch.from_numpy(ids).to(device),  # (B, T)
-            "attention_mask": torch.from_numpy(mask).to(device),  # (B, T)
-            "modality": "text",
-        }
-        if self._wants_types:
-            features["token_type_ids"] = torch.zeros_like(features["input_ids"])
-        return _vectors(self._network, features)
+        parts: list[NDArray[np.float32]] = []
+        order: list[int] = []
+        for group in self._groups(texts):
+            ids, mask = stack([texts[i] for i in group], self.recipe.padding, _TOKENS_STEP)
+            parts.append(_checked(self._engine(ids, mask)))
+            order += group
+        vectors = np.concatenate(parts)
+        vectors[order] = vectors.copy()
+        return vectors
+
+    def _groups(self, texts: list[Tokens]) -> Iterator[list[int]]:
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i].ids))
+        group: list[int] = []
+        for i in order:
+            most = _MOST_PADDING * max(_TOKENS_STEP, len(texts[group[0]].ids) if group else 0)
+            if group and not self._together and len(texts[i].ids) > most:
+                yield group
+                group = []
+            group.append(i)
+        yield group
 
 
-def _vectors(network: SentenceTransformer, features: dict[str, Any]) -> NDArray[np.float32]:
-    with torch.inference_mode():
-        raw = network(features)["sentence_embedding"].float()  # (B, D)
-        vectors = torch.nn.functional.normalize(raw, dim=-1).cpu().numpy()
+def _checked(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(vectors, axis=1)
     if not np.allclose(lengths, 1.0, atol=1e-3):  # also false for what is not a number
         raise ArithmeticError("the model gave a vector that has no direction")
-    result: NDArray[np.float32] = vectors
-    return result
+    return vectors
 
 
 # Fixed inputs with edges, gradients and several scripts: they warm the model up, and show
@@ -110,6 +119,28 @@ def probe_pictures() -> list[Image.Image]:
 
 
 @dataclass(frozen=True)
+class Towers:
+    """The towers of one model on one device; None for what it does not take."""
+
+    images: ImageTower | None
+    texts: TextTower | None
+
+    def probes(self) -> list[tuple[ImageTower | TextTower, list[Any]]]:
+        """Gives each tower with the fixed inputs, prepared for it."""
+        found: list[tuple[ImageTower | TextTower, list[Any]]] = []
+        if self.images:
+            squares = [self.images.recipe.square(picture) for picture in probe_pictures()]
+            found.append((self.images, squares))
+        if self.texts:
+            found.append((self.texts, [self.texts.recipe.prepare(text) for text in PROBE_TEXTS]))
+        return found
+
+    def probe_vectors(self) -> NDArray[np.float32]:
+        """Encodes the fixed inputs: (inputs, dimensions)."""
+        return np.concatenate([tower.encode(inputs) for tower, inputs in self.probes()])
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """What clients may know of a model.
 
@@ -120,8 +151,11 @@ class ModelInfo:
         dimensions: Values in a vector.
         space: What its vectors may be compared with.
         max_text_tokens: Tokens a text is cut to; 0 if it takes no text.
-        device: E.g. "cpu", "cuda:0".
+        device: E.g. "cpu", "cuda:0,cuda:1".
+        backend: "torch" or "openvino".
         dtype: E.g. "float32".
+        cosine: Least cosine of the fixed inputs' vectors to those of float32.
+        max_batch: Most inputs computed together.
         logit_scale: Factor from cosine to logits; 0 where the model does not say.
     """
 
@@ -132,8 +166,26 @@ class ModelInfo:
     space: str
     max_text_tokens: int
     device: str
+    backend: str
     dtype: str
+    cosine: float
+    max_batch: int
     logit_scale: float
+
+
+@dataclass(frozen=True)
+class Lane(Generic[T]):
+    """What takes one kind of input.
+
+    Attributes:
+        model: Name of the model.
+        towers: The same tower on each device.
+        max_batch: Most inputs to give it at a time.
+    """
+
+    model: str
+    towers: tuple[T, ...]
+    max_batch: int
 
 
 @dataclass(frozen=True)
@@ -144,13 +196,11 @@ class ClipModel:
         images: The image tower.
         texts: The text tower.
         infos: The models they are of: one for both, or the image model and the text model.
-        on_gpu: They share a device whose work is queued anyway.
     """
 
-    images: ImageTower
-    texts: TextTower
+    images: Lane[ImageTower]
+    texts: Lane[TextTower]
     infos: tuple[ModelInfo, ...]
-    on_gpu: bool
 
     @property
     def space(self) -> str:

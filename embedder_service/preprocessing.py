@@ -1,7 +1,7 @@
 """Pictures to the pixels that a vision tower reads, by the model's own recipe.
 
-Runs in the decoding threads with Pillow alone: no torch, and nothing but the square of bytes
-that is left travels on to the model.
+Runs in the decoding threads; nothing but the square of bytes that is left travels on to the
+model, which rescales and normalises them itself.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,6 +19,11 @@ from image_kit.decoding import ImageLimits, decode
 # what the model reads. Measured on photos and textures: cosine to the full decode above 0.999;
 # at twice it falls to 0.9988.
 _DECODE_AT_LEAST = 3
+
+# PyTorch resizes bytes twice as fast as Pillow, to within 2 of 255 of the same values. It must
+# resize all of a picture before the middle is cut out, so very long ones are left to Pillow.
+_IN_TORCH = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
+_LONGEST_IN_TORCH = 3
 
 
 @dataclass(frozen=True)
@@ -85,20 +91,35 @@ class ImageRecipe:
         return self.square(decode(data, limits, at_least).picture)
 
     def square(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """Resizes the shorter side and cuts the middle, in one step.
-
-        Resizing only the part that is kept gives the same pixels as resizing all of it, takes
-        less time, and keeps a picture of 30,000 x 1 from becoming gigabytes.
+        """Resizes the shorter side and cuts the middle.
 
         Returns:
             (side, side, 3), RGB.
         """
+        # What no JPEG decoder has made smaller: averaging whole blocks first is as exact.
+        if (factor := min(picture.size) // (_DECODE_AT_LEAST * self.shortest_edge)) > 1:
+            picture = picture.reduce(factor)
         width, height = picture.size
         longer = int(self.shortest_edge * max(width, height) / min(width, height))
         wide, high = (
             (longer, self.shortest_edge) if width > height else (self.shortest_edge, longer)
         )
         left, top = (wide - self.side) // 2, (high - self.side) // 2
+        method = _IN_TORCH.get(self.resample)
+        if method and longer <= _LONGEST_IN_TORCH * self.shortest_edge:
+            resized = _resized(np.array(picture), (high, wide), method)
+            return resized[top : top + self.side, left : left + self.side]
+        # Resizing only the part that is kept gives the same pixels, and keeps a picture of
+        # 30,000 x 1 from becoming gigabytes.
         across, down = width / wide, height / high
         box = (left * across, top * down, (left + self.side) * across, (top + self.side) * down)
         return np.asarray(picture.resize((self.side, self.side), self.resample, box=box))
+
+
+def _resized(pixels: NDArray[np.uint8], size: tuple[int, int], method: str) -> NDArray[np.uint8]:
+    """Resizes (H, W, 3) to `size`, height first."""
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # (1, 3, H, W), a view
+    with torch.inference_mode():
+        resized = torch.nn.functional.interpolate(planes, size, mode=method, antialias=True)
+    result: NDArray[np.uint8] = resized[0].permute(1, 2, 0).numpy()
+    return result

@@ -1,22 +1,31 @@
 """The wiring: the order of the text is the order of the start; the stop is its reverse."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
+import torch
 from imagesearch.embedder.v1 import embedder_service_pb2 as pb
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc as pb_grpc
+from prometheus_client import CollectorRegistry
 
 from embedder_service.batching import Batcher
-from embedder_service.embedding import Embedder, Vector
+from embedder_service.cache import VectorCache
+from embedder_service.computing import Computer
+from embedder_service.devices import find_devices
+from embedder_service.embedding import Embedder, image_intake, text_intake
+from embedder_service.intake import Vector
 from embedder_service.loading import load
+from embedder_service.metrics import StatisticsCollector
+from embedder_service.model import ClipModel
 from embedder_service.servicer import EmbedderServicer
 from embedder_service.settings import Settings
 from embedder_service.wire import Bounds
 from image_kit.decoding import ImageLimits
 from service_kit.cores import physical_cores
+from service_kit.metrics import serving_metrics
 from service_kit.server import Endpoint, Probe, serving, stop_signal
 from service_kit.workers import Workers
 
@@ -41,60 +50,126 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     Raises:
         StartError: A model cannot be used, or the address cannot be bound.
     """
-    model = await asyncio.to_thread(load, settings)
-    bounds = _bounds(settings, model.on_gpu)
-
-    def batcher(
-        name: str, compute: Callable[[list[T]], Iterable[Vector]], thread: Executor
-    ) -> Batcher[T, Vector]:
-        return Batcher(
-            name,
-            compute,
-            thread,
-            max_batch=bounds.max_batch,
-            max_queue=bounds.max_queue,
-            max_bytes=settings.max_queue_bytes,
+    devices = await asyncio.to_thread(find_devices, settings.device)
+    models = await asyncio.to_thread(load, settings, devices)
+    async with AsyncExitStack() as stack:
+        builder = await _Builder.enter(stack, settings, devices)
+        embedders = [await builder.embedder(model) for model in models]
+        bounds = Bounds(
+            image=builder.image_limits,
+            max_inputs=settings.max_inputs,
+            max_text_bytes=settings.max_text_bytes,
+            max_queue=settings.max_queue,
         )
+        registry = CollectorRegistry()
+        registry.register(StatisticsCollector(embedders))
+        stack.enter_context(serving_metrics(settings.metrics_listen, registry))
+        stopping = asyncio.Event()
+        pairs = list(zip(models, embedders, strict=True))
+        servicer = EmbedderServicer(pairs, bounds, stopping)
 
-    with ThreadPoolExecutor(1, "images") as thread, ThreadPoolExecutor(1, "texts") as other:
+        async def check() -> None:
+            for embedder in embedders:
+                await embedder.check()
+
+        endpoint = Endpoint(
+            _NAME, lambda to: pb_grpc.add_EmbedderServiceServicer_to_server(servicer, to)
+        )
+        async with serving(settings, [endpoint], Probe(check, timeout_s=30)) as port:
+            try:
+                yield port
+            finally:
+                stopping.set()
+                for embedder in embedders:
+                    embedder.stop_after(settings.grace_s * _REFUSE_AFTER)
+
+
+class _Builder:
+    """Makes the embedder of each model, on threads that all models share."""
+
+    def __init__(
+        self,
+        stack: AsyncExitStack,
+        settings: Settings,
+        threads: dict[str, list[Executor]],
+        decoders: Workers,
+        tokenizers: Workers,
+        *,
+        ahead: bool,
+    ) -> None:
+        self._stack = stack
+        self._settings = settings
+        self._threads = threads
+        self._decoders = decoders
+        self._tokenizers = tokenizers
+        self._ahead = ahead
+        self.cache = VectorCache(settings.cache_bytes)
+        self.image_limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+
+    @classmethod
+    async def enter(
+        cls, stack: AsyncExitStack, settings: Settings, devices: Sequence[torch.device]
+    ) -> "_Builder":
+        """Starts the threads; `stack` ends them."""
+        on_gpu = devices[0].type != "cpu"
+
+        def thread(name: str) -> Executor:
+            return stack.enter_context(ThreadPoolExecutor(1, name))
+
+        images = [thread(f"images-{device}") for device in devices]
         # On a GPU one thread feeds both towers: its work is queued there anyway, and two threads
         # would fight for the interpreter. On a processor each has its own, so that a text of
         # milliseconds does not wait for a batch of images of a second.
-        text_thread = thread if model.on_gpu else other
-        async with (
-            Workers("decode", settings.decode_threads or physical_cores()) as decoders,
-            Workers("tokenize", 1) as tokenizers,
-            batcher("images", model.images.encode, thread) as images,
-            batcher("texts", model.texts.encode, text_thread) as texts,
-        ):
-            embedder = Embedder(
-                images,
-                texts,
-                image_recipe=model.images.recipe,
-                text_recipe=model.texts.recipe,
-                limits=bounds.image,
-                decoders=decoders,
-                tokenizers=tokenizers,
-            )
-            stopping = asyncio.Event()
-            servicer = EmbedderServicer(embedder, model.infos, bounds, stopping)
-            endpoint = Endpoint(
-                _NAME, lambda to: pb_grpc.add_EmbedderServiceServicer_to_server(servicer, to)
-            )
-            async with serving(settings, [endpoint], Probe(embedder.check, timeout_s=30)) as port:
-                try:
-                    yield port
-                finally:
-                    stopping.set()
-                    for queue in (images, texts):
-                        queue.stop_after(settings.grace_s * _REFUSE_AFTER)
+        texts = images if on_gpu else [thread(f"texts-{device}") for device in devices]
+        return cls(
+            stack,
+            settings,
+            {"images": images, "texts": texts},
+            await stack.enter_async_context(
+                Workers("decode", settings.decode_threads or physical_cores())
+            ),
+            await stack.enter_async_context(Workers("tokenize", 1)),
+            ahead=on_gpu,
+        )
 
+    async def embedder(self, model: ClipModel) -> Embedder:
+        """Makes the embedder of a model; the stack stops its queues."""
+        images = await self._queue(
+            model.images.model,
+            [tower.encode for tower in model.images.towers],
+            self._threads["images"],
+            model.images.max_batch,
+        )
+        texts = await self._queue(
+            model.texts.model,
+            [tower.encode for tower in model.texts.towers],
+            self._threads["texts"],
+            model.texts.max_batch,
+        )
+        image_recipe, text_recipe = model.images.towers[0].recipe, model.texts.towers[0].recipe
+        name, decoders = model.images.model, self._decoders
+        return Embedder(
+            model.space,
+            image_intake(name, images, image_recipe, self.image_limits, decoders, self.cache),
+            text_intake(model.texts.model, texts, text_recipe, self._tokenizers, self.cache),
+            image_recipe.nbytes,
+        )
 
-def _bounds(settings: Settings, on_gpu: bool) -> Bounds:
-    return Bounds(
-        image=ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
-        max_inputs=settings.max_inputs,
-        max_text_bytes=settings.max_text_bytes,
-        max_batch=settings.max_batch or (64 if on_gpu else 8),
-        max_queue=settings.max_queue,
-    )
+    async def _queue(
+        self,
+        name: str,
+        computes: Sequence[Callable[[list[T]], Iterable[Vector]]],
+        threads: Sequence[Executor],
+        max_batch: int,
+    ) -> Batcher[T, Vector]:
+        pairs = zip(computes, threads, strict=True)
+        return await self._stack.enter_async_context(
+            Batcher(
+                name,
+                [Computer(name, compute, thread) for compute, thread in pairs],
+                max_batch=max_batch,
+                max_queue=self._settings.max_queue,
+                max_bytes=self._settings.max_queue_bytes,
+                ahead=self._ahead,
+            )
+        )

@@ -1,11 +1,15 @@
 """The embedder's settings: EMBEDDER_* in the environment, or flags."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServerSettings
+
+Backend = Literal["auto", "torch", "openvino"]
+Dtype = Literal["auto", "float32", "float16", "bfloat16", "int8"]
 
 
 class Settings(ServerSettings):
@@ -23,12 +27,26 @@ class Settings(ServerSettings):
     """Folder or hub name of the model that encodes texts, aligned to the image model. The
     same as the image model for a CLIP with its own text tower."""
 
-    device: str = "auto"
-    """Where the models run: "cuda", "cuda:1", "mps", "cpu"; "auto" takes the first there is."""
+    more_models: str = ""
+    """More models to serve by name, with commas between them: each an image model, or
+    "image-model+text-model" where another one takes its texts. Requests name them in `model`."""
 
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Arithmetic. "auto": half precision on a GPU where it gives the same vectors (cosine to
-    float32 at least 0.999, measured at the start), float32 elsewhere."""
+    max_model_bytes: NonNegativeInt = 0
+    """Most bytes of weights, as stored, that all models on all devices may take; beyond it the
+    service does not start. 0: no bound."""
+
+    device: str = "auto"
+    """Where the models run: "cuda" (every GPU), "cuda:0,cuda:2", "mps", "cpu"; "auto" takes the
+    first kind there is. All devices work on one queue."""
+
+    backend: Backend = "auto"
+    """What computes: "torch", or "openvino" on processors. "auto": OpenVINO on a processor
+    where it is installed and can convert the model."""
+
+    dtype: Dtype = "auto"
+    """Arithmetic. "auto": the fastest, measured at the start, that gives the same vectors
+    (cosine to float32 at least 0.999). "int8" on processors with the backend torch; GetModel
+    says what it costs in cosine."""
 
     model_threads: NonNegativeInt = 0
     """Processor cores for one forward pass. 0: every physical core that the process may use.
@@ -39,8 +57,12 @@ class Settings(ServerSettings):
     memory: an image of `max_image_pixels` needs about 7 bytes a pixel while it is decoded."""
 
     max_batch: NonNegativeInt = 0
-    """Most inputs in one forward pass. 0: 64 on a GPU, 8 on a processor. Raise it until
-    throughput stops growing; beyond that it only makes callers wait for one another."""
+    """Most inputs in one forward pass. 0: measured at the start: where throughput stops
+    growing. Beyond that a larger one only makes callers wait for one another."""
+
+    cache_bytes: NonNegativeInt = 64 * 1024 * 1024
+    """Memory for vectors of inputs that were embedded before, found by the digest of their
+    content: about 25,000 in 64 MiB. 0: none are kept."""
 
     max_queue: PositiveInt = 1024
     """Most inputs of Embed calls waiting, for each of images and texts. Beyond it calls get
@@ -70,3 +92,10 @@ class Settings(ServerSettings):
         if self.max_queue < self.max_inputs:
             raise ValueError("max_queue must not be less than max_inputs: such a call never fits")
         return self
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Gives each image model with its text model, the default ones first."""
+        yield self.image_model, self.text_model
+        for entry in filter(None, map(str.strip, self.more_models.split(","))):
+            image, _, text = entry.partition("+")
+            yield image, text or image

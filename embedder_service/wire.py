@@ -13,6 +13,7 @@ from embedder_service.embedding import (
     TextInput,
 )
 from embedder_service.model import ModelInfo
+from embedder_service.statistics import OUTCOMES, Statistics, Timing
 from image_kit.decoding import ImageError, ImageLimits, check_length
 from service_kit.errors import InvalidRequestError, ServiceError, Violations
 
@@ -25,14 +26,12 @@ class Bounds:
         image: Bounds of one image.
         max_inputs: Most inputs in one Embed call.
         max_text_bytes: Longest text, in bytes of UTF-8.
-        max_batch: Most inputs computed together.
         max_queue: Most inputs waiting.
     """
 
     image: ImageLimits
     max_inputs: int
     max_text_bytes: int
-    max_batch: int
     max_queue: int
 
 
@@ -60,24 +59,25 @@ def embed_input(item: pb.EmbedInput, field: str, bounds: Bounds) -> Input:
             try:
                 check_length(data, bounds.image)
             except ImageError as error:
-                return RefusedInput(error.at(f"{field}.image"))
+                return RefusedInput(error.at(f"{field}.image"), ImageInput)
             return ImageInput(data, f"{field}.image")
         case "text":
             return _text(item.text, f"{field}.text", bounds.max_text_bytes)
         case _:
-            return _refused(f"{field}.content", "is not set; give image or text")
+            what = "is not set; give image or text"
+            return RefusedInput(InvalidRequestError([(f"{field}.content", what)]))
 
 
 def _text(text: str, field: str, max_bytes: int) -> Input:
     if not text.strip():
-        return _refused(field, "is empty")
+        return _refused_text(field, "is empty")
     if (length := len(text.encode())) > max_bytes:
-        return _refused(field, f"has {length} bytes; at most {max_bytes} are allowed")
+        return _refused_text(field, f"has {length} bytes; at most {max_bytes} are allowed")
     return TextInput(text)
 
 
-def _refused(field: str, what: str) -> RefusedInput:
-    return RefusedInput(InvalidRequestError([(field, what)]))
+def _refused_text(field: str, what: str) -> RefusedInput:
+    return RefusedInput(InvalidRequestError([(field, what)]), TextInput)
 
 
 def embed_result(outcome: Outcome, space: str) -> pb.EmbedResult:
@@ -102,13 +102,42 @@ def model(info: ModelInfo, bounds: Bounds) -> pb.Model:
         max_text_tokens=info.max_text_tokens,
         device=info.device,
         dtype=info.dtype,
+        backend=info.backend,
+        cosine_to_float32=info.cosine,
         logit_scale=info.logit_scale,
         limits=pb.Limits(
             max_inputs=bounds.max_inputs,
             max_image_bytes=bounds.image.max_bytes,
             max_image_pixels=bounds.image.max_pixels,
             max_text_bytes=bounds.max_text_bytes,
-            max_batch=bounds.max_batch,
+            max_batch=info.max_batch,
             max_queue=bounds.max_queue,
         ),
     )
+
+
+def model_statistics(
+    name: str, kind: str, waiting: int, statistics: Statistics
+) -> pb.ModelStatistics:
+    """Renders what was done with one kind of input of a model."""
+    rendered = pb.ModelStatistics(
+        name=name,
+        modality=_MODALITIES[kind],
+        waiting=waiting,
+        prepare=_timing(statistics.prepare),
+        queue=_timing(statistics.queue),
+        in_all=_timing(statistics.in_all),
+        batches=[
+            pb.BatchStatistics(size=size, compute=_timing(timing))
+            for size, timing in sorted(statistics.batches.items())
+        ],
+    )
+    for outcome in OUTCOMES:
+        setattr(rendered, outcome, getattr(statistics, outcome))
+    return rendered
+
+
+def _timing(timing: Timing) -> pb.Timing:
+    rendered = pb.Timing(count=timing.count)
+    rendered.total.FromNanoseconds(int(timing.seconds * 1e9))
+    return rendered

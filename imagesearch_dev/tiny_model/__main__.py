@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import torch
+
 from embedder_service import golden
 from embedder_service.loading import load as load_towers
 from embedder_service.settings import Settings
@@ -78,13 +80,13 @@ def main() -> None:
 def _write_golden(images: Path, texts: Path) -> None:
     for folder in (images, texts):
         (folder / golden.FILE).unlink(missing_ok=True)
-    model = load_towers(
-        Settings(image_model=str(images), text_model=str(texts), device="cpu", dtype="float32")
+    settings = Settings(
+        image_model=str(images), text_model=str(texts), backend="torch", dtype="float32"
     )
-    golden.record(images, model.images, None, pictures=_PICTURES)
-    golden.record(
-        texts, None, model.texts, texts=[caption(QUERY, language) for language in LANGUAGES]
-    )
+    (model,) = load_towers(settings, [torch.device("cpu")])
+    golden.record(images, model.images.towers[0], None, pictures=_PICTURES)
+    captions = [caption(QUERY, language) for language in LANGUAGES]
+    golden.record(texts, None, model.texts.towers[0], texts=captions)
 
 
 if __name__ == "__main__":

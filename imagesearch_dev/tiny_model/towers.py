@@ -104,23 +104,25 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     )
 
 
-class TextTower(nn.Module):
-    """A small DistilBERT, the mean of its outputs, and a projection."""
+def text_config(vocabulary: int) -> DistilBertConfig:
+    """The text tower's size, for so many tokens."""
+    return DistilBertConfig(
+        vocab_size=vocabulary,
+        max_position_embeddings=MAX_TOKENS,
+        dim=128,
+        hidden_dim=384,
+        n_layers=3,
+        n_heads=4,
+    )
 
-    def __init__(self, vocabulary: int) -> None:
+
+class TextTower(nn.Module):
+    """A DistilBERT, the mean of its outputs, and a projection."""
+
+    def __init__(self, config: DistilBertConfig) -> None:
         super().__init__()
-        width = 128
-        self.encoder = DistilBertModel(
-            DistilBertConfig(
-                vocab_size=vocabulary,
-                max_position_embeddings=MAX_TOKENS,
-                dim=width,
-                hidden_dim=width * 3,
-                n_layers=3,
-                n_heads=4,
-            )
-        )
-        self.projection = nn.Linear(width, DIMENSIONS, bias=False)
+        self.encoder = DistilBertModel(config)
+        self.projection = nn.Linear(config.dim, DIMENSIONS, bias=False)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, L) token ids and their mask to (B, DIMENSIONS) of unit length."""
@@ -139,8 +141,10 @@ def save(
 ) -> None:
     """Writes both towers as sentence-transformers models, weights in safetensors only."""
     vocabulary = _clip_vocabulary()
+    vision: Any = network.config.vision_config
+    side = vision.image_size
     processor = CLIPProcessor(  # type: ignore[no-untyped-call]
-        CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}),
+        CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side}),
         CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=16),
     )
     with tempfile.TemporaryDirectory() as raw:
@@ -150,7 +154,7 @@ def save(
     with tempfile.TemporaryDirectory() as raw:
         text.encoder.save_pretrained(raw)
         tokenizer.save_pretrained(raw)
-        transformer = Transformer(raw, max_seq_length=MAX_TOKENS)
+        transformer = Transformer(raw, max_seq_length=tokenizer.model_max_length)
         width = text.projection.in_features
         dense = Dense(width, DIMENSIONS, bias=False, activation_function=nn.Identity())
         with torch.no_grad():
@@ -165,7 +169,7 @@ def load(
     """Reads what `save` wrote: both towers and the tokenizer."""
     images: Any = SentenceTransformer(str(image_folder), device="cpu")
     texts: Any = SentenceTransformer(str(text_folder), device="cpu")
-    text = TextTower(len(texts.tokenizer))
+    text = TextTower(texts[0].model.config)
     text.encoder.load_state_dict(texts[0].model.state_dict())
     text.projection.load_state_dict(texts[2].linear.state_dict())
     return images[0].model, text, texts.tokenizer

@@ -234,7 +234,9 @@ def _untrained(shown: list[Drawing]) -> Trained:
         for language in LANGUAGES
     ]
     tokenizer = towers.train_tokenizer(sample)
-    return Trained(towers.clip_network(), towers.TextTower(len(tokenizer)), tokenizer)
+    return Trained(
+        towers.clip_network(), towers.TextTower(towers.text_config(len(tokenizer))), tokenizer
+    )
 
 
 def _rate(step: int, steps: int) -> float:

@@ -195,7 +195,9 @@ class TestModels:
         assert [m.name for m in listed] == ["tiny-clip", "tiny-clip-multilingual"]
         assert [list(m.modalities) for m in listed] == [[pb.MODALITY_IMAGE], [pb.MODALITY_TEXT]]
         assert listed[0].space == listed[1].space
-        assert {(m.dimensions, m.device, m.dtype) for m in listed} == {(512, "cpu", "float32")}
+        assert {(m.dimensions, m.device) for m in listed} == {(512, "cpu")}
+        assert {m.dtype for m in listed} <= {"float32", "bfloat16"}  # whichever is faster
+        assert all(m.cosine_to_float32 >= 0.999 for m in listed)
         assert [m.max_text_tokens for m in listed] == [0, 48]
         assert all(m.revision.startswith("sha256:") for m in listed)
         assert listed[0].logit_scale > 1

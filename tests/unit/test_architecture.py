@@ -30,12 +30,13 @@ STUBS: dict[str, set[str]] = {
 OWNER = {
     "torch": {"embedder_service"},
     "transformers": {"embedder_service"},
+    "openvino": {"embedder_service"},
     "sentence_transformers": {"embedder_service"},
     "elasticsearch": {"search_service"},
 }
 """Heavy libraries, and who uses them."""
 
-OURS = {*PACKAGES, "imagesearch_dev", "tests"}
+OURS = {*PACKAGES, "benchmarks", "imagesearch_dev", "tests"}
 
 
 def modules(package: str) -> list[Path]:

@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from embedder_service.batching import Batcher, Place
+from embedder_service.batching import Batcher
+from embedder_service.computing import Computer
 from embedder_service.errors import ComputeError, QueueFullError
+from embedder_service.place import Place
 from service_kit.errors import DeadlineError, InvalidRequestError, StoppingError
 
 
@@ -48,7 +50,11 @@ async def batching(
 ) -> AsyncIterator[Batcher[int, int]]:
     with ThreadPoolExecutor(1) as thread:
         async with Batcher(
-            "test", model, thread, max_batch=max_batch, max_queue=max_queue, max_bytes=max_bytes
+            "test",
+            [Computer("test", model, thread)],
+            max_batch=max_batch,
+            max_queue=max_queue,
+            max_bytes=max_bytes,
         ) as batcher:
             yield batcher
 

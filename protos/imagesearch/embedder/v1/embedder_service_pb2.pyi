@@ -5,7 +5,9 @@ Turns images and texts into vectors of one space."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
@@ -120,6 +122,9 @@ class EmbedRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INPUTS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """A name from ListModels; its space is that of the answers. Empty: the default."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmbedInput]:
         """What to embed, 1 to `Limits.max_inputs`."""
@@ -128,10 +133,11 @@ class EmbedRequest(_message.Message):
         self,
         *,
         inputs: _abc.Iterable[Global___EmbedInput] | None = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -169,8 +175,11 @@ class StreamEmbedRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the client; comes back with the answer."""
+    model: _builtins.str
+    """A name from ListModels; its space is that of the answer. Empty: the default."""
     @_builtins.property
     def input(self) -> Global___EmbedInput:
         """What to embed."""
@@ -180,10 +189,11 @@ class StreamEmbedRequest(_message.Message):
         *,
         request_id: _builtins.str = ...,
         input: Global___EmbedInput | None = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "model", b"model", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -238,7 +248,7 @@ class Limits(_message.Message):
     max_text_bytes: _builtins.int
     """Longest text, in bytes of UTF-8. Beyond it a text is refused, not cut."""
     max_batch: _builtins.int
-    """Most inputs computed together."""
+    """Most inputs of this model computed together."""
     max_queue: _builtins.int
     """Most inputs that may wait; beyond it calls are refused with RESOURCE_EXHAUSTED."""
     def __init__(
@@ -275,6 +285,8 @@ class Model(_message.Message):
     DTYPE_FIELD_NUMBER: _builtins.int
     LOGIT_SCALE_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    COSINE_TO_FLOAT32_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Hub name, or the folder's name for a local model."""
     revision: _builtins.str
@@ -286,13 +298,19 @@ class Model(_message.Message):
     max_text_tokens: _builtins.int
     """Tokens a text is cut to. 0 for an image model."""
     device: _builtins.str
-    """Where it runs: "cpu", "cuda:0", "mps"."""
+    """Where it runs: "cpu", "mps", "cuda:0", or several: "cuda:0,cuda:1"."""
     dtype: _builtins.str
-    """Arithmetic: "float32", "bfloat16", "float16"."""
+    """Arithmetic: "float32", "bfloat16", "float16", "int8"."""
     logit_scale: _builtins.float
     """Factor between cosine similarity and the logits the model was trained with;
     softmax over it gives the probabilities of zero-shot classification.
     0 where the model does not say.
+    """
+    backend: _builtins.str
+    """What computes: "torch", "openvino"."""
+    cosine_to_float32: _builtins.float
+    """Least cosine similarity of fixed inputs' vectors to those of float32, measured at
+    the start. 1 for float32.
     """
     @_builtins.property
     def modalities(self) -> _containers.RepeatedScalarFieldContainer[Global___Modality.ValueType]:
@@ -315,10 +333,12 @@ class Model(_message.Message):
         dtype: _builtins.str = ...,
         logit_scale: _builtins.float = ...,
         limits: Global___Limits | None = ...,
+        backend: _builtins.str = ...,
+        cosine_to_float32: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "dimensions", b"dimensions", "dtype", b"dtype", "limits", b"limits", "logit_scale", b"logit_scale", "max_text_tokens", b"max_text_tokens", "modalities", b"modalities", "name", b"name", "revision", b"revision", "space", b"space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "cosine_to_float32", b"cosine_to_float32", "device", b"device", "dimensions", b"dimensions", "dtype", b"dtype", "limits", b"limits", "logit_scale", b"logit_scale", "max_text_tokens", b"max_text_tokens", "modalities", b"modalities", "name", b"name", "revision", b"revision", "space", b"space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -410,3 +430,196 @@ class GetModelResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
+
+@_typing.final
+class GetStatisticsRequest(_message.Message):
+    """Request of GetStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """A name from ListModels. Empty: all models."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsRequest: _TypeAlias = GetStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class Timing(_message.Message):
+    """How often something was done, and how long it took in all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How often."""
+    @_builtins.property
+    def total(self) -> _duration_pb2.Duration:
+        """How long, added up."""
+
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        total: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Timing: _TypeAlias = Timing  # noqa: Y015
+
+@_typing.final
+class BatchStatistics(_message.Message):
+    """Batches of one size."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    COMPUTE_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """Inputs in the batch."""
+    @_builtins.property
+    def compute(self) -> Global___Timing:
+        """Batches of this size, and the time the model took for them."""
+
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        compute: Global___Timing | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute", b"compute", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchStatistics: _TypeAlias = BatchStatistics  # noqa: Y015
+
+@_typing.final
+class ModelStatistics(_message.Message):
+    """What was done with the inputs of one model. Every input that is neither waiting
+    nor being computed is counted in exactly one of `computed`, `cached`, `refused`,
+    `failed`, `cancelled`, `expired` and `rejected`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MODALITY_FIELD_NUMBER: _builtins.int
+    COMPUTED_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    PREPARE_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    IN_ALL_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the model."""
+    modality: Global___Modality.ValueType
+    """What these inputs are."""
+    computed: _builtins.int
+    """Inputs that the model gave a vector."""
+    cached: _builtins.int
+    """Inputs whose vector was remembered from before."""
+    refused: _builtins.int
+    """Inputs that can never have a vector: broken images, empty texts."""
+    failed: _builtins.int
+    """Inputs that the model failed on."""
+    cancelled: _builtins.int
+    """Inputs whose caller left before they were computed."""
+    expired: _builtins.int
+    """Inputs whose deadline passed before they were computed."""
+    rejected: _builtins.int
+    """Inputs turned away because the queue was full, or the server stopping."""
+    waiting: _builtins.int
+    """Inputs that hold a place now, of calls and of streams."""
+    @_builtins.property
+    def prepare(self) -> Global___Timing:
+        """Decoding and resizing images, or splitting texts into tokens."""
+
+    @_builtins.property
+    def queue(self) -> Global___Timing:
+        """From being prepared to being computed."""
+
+    @_builtins.property
+    def in_all(self) -> Global___Timing:
+        """From arrival to outcome, of inputs that were computed."""
+
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchStatistics]:
+        """What the model took, by size of the batch, smallest first."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        modality: Global___Modality.ValueType = ...,
+        computed: _builtins.int = ...,
+        cached: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        cancelled: _builtins.int = ...,
+        expired: _builtins.int = ...,
+        rejected: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        prepare: Global___Timing | None = ...,
+        queue: Global___Timing | None = ...,
+        in_all: Global___Timing | None = ...,
+        batches: _abc.Iterable[Global___BatchStatistics] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["in_all", b"in_all", "prepare", b"prepare", "queue", b"queue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "cached", b"cached", "cancelled", b"cancelled", "computed", b"computed", "expired", b"expired", "failed", b"failed", "in_all", b"in_all", "modality", b"modality", "name", b"name", "prepare", b"prepare", "queue", b"queue", "refused", b"refused", "rejected", b"rejected", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelStatistics: _TypeAlias = ModelStatistics  # noqa: Y015
+
+@_typing.final
+class GetStatisticsResponse(_message.Message):
+    """Response of GetStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When the server started."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelStatistics]:
+        """One entry a model and modality."""
+
+    def __init__(
+        self,
+        *,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        models: _abc.Iterable[Global___ModelStatistics] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "started_at", b"started_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsResponse: _TypeAlias = GetStatisticsResponse  # noqa: Y015

@@ -60,6 +60,11 @@ class EmbedderServiceStub:
                 request_serializer=imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetModelResponse.FromString,
                 _registered_method=True)
+        self.GetStatistics = channel.unary_unary(
+                '/imagesearch.embedder.v1.EmbedderService/GetStatistics',
+                request_serializer=imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetStatisticsRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetStatisticsResponse.FromString,
+                _registered_method=True)
 
 
 class EmbedderServiceServicer:
@@ -103,6 +108,13 @@ class EmbedderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatistics(self, request, context):
+        """Tells what the server has done since it started, and what waits now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EmbedderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -125,6 +137,11 @@ def add_EmbedderServiceServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetModelRequest.FromString,
                     response_serializer=imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetModelResponse.SerializeToString,
+            ),
+            'GetStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatistics,
+                    request_deserializer=imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetStatisticsRequest.FromString,
+                    response_serializer=imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetStatisticsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -241,6 +258,33 @@ class EmbedderService:
             '/imagesearch.embedder.v1.EmbedderService/GetModel',
             imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetModelRequest.SerializeToString,
             imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.embedder.v1.EmbedderService/GetStatistics',
+            imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetStatisticsRequest.SerializeToString,
+            imagesearch_dot_embedder_dot_v1_dot_embedder__service__pb2.GetStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,8 @@ class EmbedderServiceStub:
     """Lists the models this server has loaded."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_embedder_service_pb2.GetModelRequest, _embedder_service_pb2.GetModelResponse]
     """Describes one model: what it takes, what it gives, and its limits."""
+    GetStatistics: _grpc.UnaryUnaryMultiCallable[_embedder_service_pb2.GetStatisticsRequest, _embedder_service_pb2.GetStatisticsResponse]
+    """Tells what the server has done since it started, and what waits now."""
 
 @_typing.type_check_only
 class EmbedderServiceAsyncStub(EmbedderServiceStub):
@@ -79,6 +81,8 @@ class EmbedderServiceAsyncStub(EmbedderServiceStub):
     """Lists the models this server has loaded."""
     GetModel: _aio.UnaryUnaryMultiCallable[_embedder_service_pb2.GetModelRequest, _embedder_service_pb2.GetModelResponse]  # type: ignore[assignment]
     """Describes one model: what it takes, what it gives, and its limits."""
+    GetStatistics: _aio.UnaryUnaryMultiCallable[_embedder_service_pb2.GetStatisticsRequest, _embedder_service_pb2.GetStatisticsResponse]  # type: ignore[assignment]
+    """Tells what the server has done since it started, and what waits now."""
 
 class EmbedderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owns the model. Calls of all clients are computed together in batches.
@@ -126,5 +130,13 @@ class EmbedderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_embedder_service_pb2.GetModelResponse, _abc.Awaitable[_embedder_service_pb2.GetModelResponse]]:
         """Describes one model: what it takes, what it gives, and its limits."""
+
+    @_abc_1.abstractmethod
+    def GetStatistics(
+        self,
+        request: _embedder_service_pb2.GetStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_embedder_service_pb2.GetStatisticsResponse, _abc.Awaitable[_embedder_service_pb2.GetStatisticsResponse]]:
+        """Tells what the server has done since it started, and what waits now."""
 
 def add_EmbedderServiceServicer_to_server(servicer: EmbedderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
