@@ -74,6 +74,13 @@ class Builder:
         self._threads = threads
         self._converted: dict[str, OpenVinoNetwork] = {}
 
+    @property
+    def logit_scale(self) -> float:
+        """Factor from cosine to logits; 0 where the model does not say."""
+        scale = getattr(self._network.transformers_model, "logit_scale", None)
+        # CLIP stores the logarithm.
+        return float(scale.detach().float().exp()) if scale is not None else 0.0
+
     def build(self, arithmetic: Arithmetic, device: torch.device) -> Towers:
         """Builds the towers. The model that was given stays as it is."""
         network = self._network

@@ -239,20 +239,20 @@ class Batcher(Generic[T, R]):
         except BaseException as error:  # not what the model raised, but the machinery itself
             log.error("batch_lost", batcher=self.name, exc_info=error)
             done = Computed([ComputeError() for _ in batch], [])
-        for place, outcome in zip(batch, done.outcomes, strict=True):
-            self._resolve(place, outcome)
-        for size, seconds in done.passes:
-            self.statistics.batches[size].add(seconds)
-        if items := sum(size for size, _ in done.passes):
-            rate = items / sum(seconds for _, seconds in done.passes)
-            self._per_second = rate if self._per_second is None else (self._per_second + rate) / 2
         if done.fits is not None and done.fits < self._max_batch:
             log.warning("batch_reduced", batcher=self.name, size=done.fits, was=self._max_batch)
             self._max_batch = done.fits
         failed = [isinstance(each, ComputeError) for each in done.outcomes if each is not None]
         if failed:
             self.failing = all(failed)
-        self._pump()
+        self._pump()  # before anything else: the model waits
+        for size, seconds in done.passes:
+            self.statistics.batches[size].add(seconds)
+        if items := sum(size for size, _ in done.passes):
+            rate = items / sum(seconds for _, seconds in done.passes)
+            self._per_second = rate if self._per_second is None else (self._per_second + rate) / 2
+        for place, outcome in zip(batch, done.outcomes, strict=True):
+            self._resolve(place, outcome)
 
     def _resolve(self, place: Place[T, R], outcome: Outcome[R]) -> None:
         if isinstance(outcome, Exception):

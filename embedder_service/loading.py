@@ -90,6 +90,29 @@ def _pair(
     )
 
 
+def builder_of(
+    files: ModelFiles, takes: tuple[str, ...], device: torch.device, threads: int
+) -> Builder:
+    """Loads a model in float32.
+
+    Args:
+        files: The model.
+        takes: What is wanted of it: "image", "text", or both.
+        device: Where its weights are put.
+        threads: Processor cores for one pass.
+
+    Raises:
+        StartError: It cannot be loaded, or is not of a known kind.
+    """
+    network = _network(files, takes, device)
+    try:
+        images = _image_recipe(network) if "image" in takes else None
+        texts = _text_recipe(network) if "text" in takes else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StartError(f"the model in {files.folder} is not of a known kind: {error}") from error
+    return Builder(network, images, texts, threads)
+
+
 class _Loaded:
     """One folder's model on all devices, in the arithmetic chosen for the first.
 
@@ -111,16 +134,8 @@ class _Loaded:
         self._files = files
         self._takes = takes
         self._devices = devices
-        network = _network(files, takes, devices[0])
-        self._logit_scale = getattr(network.transformers_model, "logit_scale", None)
-        try:
-            images = _image_recipe(network) if "image" in takes else None
-            texts = _text_recipe(network) if "text" in takes else None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise StartError(
-                f"the model in {files.folder} is not of a known kind: {error}"
-            ) from error
-        builder = Builder(network, images, texts, settings.model_threads or physical_cores())
+        threads = settings.model_threads or physical_cores()
+        builder = builder_of(files, takes, devices[0], threads)
         try:
             self._choice = self._chosen(builder, settings)
             others = [builder.build(self._choice.arithmetic, d) for d in devices[1:]]
@@ -143,6 +158,7 @@ class _Loaded:
             )
         golden.check(self._files.folder, towers.images, towers.texts)
         self._dimensions = exact.shape[1]
+        self._logit_scale = builder.logit_scale
         self._max_text_tokens = towers.texts.recipe.max_tokens if towers.texts else 0
         try:
             return choose(builder, exact, self._devices[0], settings.backend, settings.dtype)
@@ -160,7 +176,6 @@ class _Loaded:
         return sizes
 
     def info(self, space: str) -> ModelInfo:
-        scale = self._logit_scale
         return ModelInfo(
             name=self._files.name,
             revision=spaces.revision(self._files.weights),
@@ -173,8 +188,7 @@ class _Loaded:
             dtype=self._choice.arithmetic.dtype,
             cosine=min(self._choice.cosine, 1.0),
             max_batch=max(self.max_batch.values()),
-            # CLIP stores the logarithm.
-            logit_scale=float(scale.detach().float().exp()) if scale is not None else 0.0,
+            logit_scale=self._logit_scale,
         )
 
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 # Texts are padded to multiples of this, so that few shapes are met.
 _TOKENS_STEP = 4
 # A text goes into a batch of its own rather than be padded to more than this many times its length.
-_MOST_PADDING = 1.5
+_MOST_PADDING = 3
 
 
 class ImageTower:

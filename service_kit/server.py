@@ -81,7 +81,7 @@ async def serving(
         interceptors.deadline(settings.max_call_s),
     )
     server = grpc.aio.server(
-        interceptors=[interceptors.AroundInterceptor(a) for a in around],
+        interceptors=[interceptors.AroundInterceptor(around)],
         options=_options(settings),
     )
     names = [endpoint.name for endpoint in endpoints]

@@ -1,0 +1,70 @@
+"""Servers in processes of their own, for benchmarks to call."""
+
+import asyncio
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from imagesearch_dev.processes import Process
+from service_kit.client import channel
+
+_START_S = 180.0
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        port: int = made.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def serving_embedder(
+    image_model: Path, text_model: Path, dtype: str
+) -> AsyncIterator[tuple[str, int]]:
+    """Runs an embedder without a cache; gives its address and process id."""
+    address = f"127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory() as folder:
+        process = Process(
+            "embedder",
+            [sys.executable, "-m", "embedder_service"],
+            log=Path(folder) / "embedder.log",
+            env={
+                "EMBEDDER_LISTEN": address,
+                "EMBEDDER_IMAGE_MODEL": str(image_model),
+                "EMBEDDER_TEXT_MODEL": str(text_model),
+                "EMBEDDER_DTYPE": dtype,
+                "EMBEDDER_CACHE_BYTES": "0",
+                "EMBEDDER_LOG_LEVEL": "WARNING",
+            },
+        )
+        process.start()
+        try:
+            await _serving(address, process)
+            yield address, process.pid
+        finally:
+            process.stop()
+
+
+async def _serving(address: str, process: Process) -> None:
+    end = time.monotonic() + _START_S
+    async with channel(address) as opened:
+        stub = health_pb2_grpc.HealthStub(opened)
+        while True:
+            try:
+                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+            except grpc.aio.AioRpcError:
+                pass
+            if process.exit_status() is not None or time.monotonic() > end:
+                raise SystemExit(f"the embedder did not start:\n{process.log.read_text()}")
+            await asyncio.sleep(0.2)
