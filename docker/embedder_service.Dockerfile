@@ -11,5 +11,5 @@ RUN pip install --no-cache-dir -e '.[embedder,heic]'
 RUN mkdir /models && chown 65532 /models
 VOLUME /models
 USER 65532
-EXPOSE 50051
+EXPOSE 50051 9151
 ENTRYPOINT ["python", "-m", "embedder_service"]

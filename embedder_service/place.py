@@ -39,6 +39,7 @@ class Place(Generic[T, R]):
         self.ready_at = self.entered_at
         self.outcome: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._owner = owner
+        self._left = False
 
     async def result(self, item: T) -> R:
         """Queues the item and waits for its result. Cancelling the caller frees the place.
@@ -56,17 +57,20 @@ class Place(Generic[T, R]):
 
     def leave(self) -> None:
         """Gives the place up; what has not been begun is never computed."""
-        if self.outcome.cancel():
+        self.outcome.cancel()
+        if self.outcome.cancelled() and not self._left:  # also by the task that waited for it
             statistics = self._owner.statistics
             if self.expires_at <= time.monotonic():
                 statistics.expired += 1
             else:
                 statistics.cancelled += 1
+        self._left = True
         self._owner.free(self)
 
     def settle(self) -> bool:
         """Gives the place up for an input that needs no model; says whether it was still open."""
         was_open = self.outcome.cancel()
+        self._left = True
         self._owner.free(self)
         return was_open
 

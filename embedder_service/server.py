@@ -1,6 +1,7 @@
 """The wiring: the order of the text is the order of the start; the stop is its reverse."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -52,7 +53,10 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """
     devices = await asyncio.to_thread(find_devices, settings.device)
     models = await asyncio.to_thread(load, settings, devices)
+    gc.collect()
+    gc.freeze()  # looking through the libraries' objects again would stop all calls for 0.3 s
     async with AsyncExitStack() as stack:
+        stack.callback(gc.unfreeze)
         builder = await _Builder.enter(stack, settings, devices)
         embedders = [await builder.embedder(model) for model in models]
         bounds = Bounds(

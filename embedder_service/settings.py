@@ -20,6 +20,9 @@ class Settings(ServerSettings):
     listen: str = "127.0.0.1:50051"
     """Address to serve on, as host:port. Port 0 takes a free one."""
 
+    metrics_listen: str = ""
+    """Address to serve Prometheus metrics on, as host:port. Empty: they are not served."""
+
     image_model: str = "clip-ViT-B-32"
     """Folder or hub name of the model that encodes images. Its weights name the space."""
 
@@ -64,9 +67,10 @@ class Settings(ServerSettings):
     """Memory for vectors of inputs that were embedded before, found by the digest of their
     content: about 25,000 in 64 MiB. 0: none are kept."""
 
-    max_queue: PositiveInt = 1024
+    max_queue: PositiveInt = 512
     """Most inputs of Embed calls waiting, for each of images and texts. Beyond it calls get
-    RESOURCE_EXHAUSTED at once. More means longer waits instead of refusals."""
+    RESOURCE_EXHAUSTED at once. More means longer waits instead of refusals. Keep it below
+    `max_concurrent_streams`, or one connection's calls are refused by the transport first."""
 
     max_queue_bytes: PositiveInt = 512 * 1024 * 1024
     """Most bytes of waiting images, as files and decoded. Reached before `max_queue` if the

@@ -143,26 +143,49 @@ def deadline(max_seconds: float) -> "Around":
     return around
 
 
-@asynccontextmanager
-async def logged(call: Call, context: "Context") -> AsyncIterator[None]:
-    """Logs every call once, when it ends, with its status and time."""
-    began = time.perf_counter()
-    cancelled = False
-    try:
-        yield
-    except (asyncio.CancelledError, GeneratorExit):
-        cancelled = True
-        raise
-    finally:
-        code = grpc.StatusCode.CANCELLED if cancelled else _code(context)
+class Logged:
+    """Logs every call once, when it ends, with its status and time.
+
+    Calls refused for want of room are the exception: under overload there are thousands, and
+    writing of each would take the time to serve others. One a second is logged, with the number
+    that was not.
+    """
+
+    def __init__(self) -> None:
+        self._next_refusal_at = 0.0
+        self._not_logged = 0
+
+    @asynccontextmanager
+    async def around(self, call: Call, context: "Context") -> AsyncIterator[None]:
+        """Logs one call."""
+        began = time.perf_counter()
+        cancelled = False
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            cancelled = True
+            raise
+        finally:
+            code = grpc.StatusCode.CANCELLED if cancelled else _code(context)
+            if code is not grpc.StatusCode.RESOURCE_EXHAUSTED or self._is_due():
+                self._log(call, context, code, time.perf_counter() - began)
+
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next_refusal_at:
+            self._not_logged += 1
+            return False
+        self._next_refusal_at = now + 1.0
+        return True
+
+    def _log(self, call: Call, context: "Context", code: grpc.StatusCode, seconds: float) -> None:
+        fields: dict[str, Any] = {"ms": round(seconds * 1000, 1)}
+        if code is not grpc.StatusCode.OK:
+            fields["error"] = context.details()
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and self._not_logged:
+            fields["not_logged"], self._not_logged = self._not_logged, 0
         level = log.info if code is grpc.StatusCode.OK else log.warning
-        level(
-            "call",
-            method=call.method,
-            code=code.name,
-            ms=round((time.perf_counter() - began) * 1000, 1),
-            **({"error": context.details()} if code is not grpc.StatusCode.OK else {}),
-        )
+        level("call", method=call.method, code=code.name, **fields)
 
 
 def _code(context: "Context") -> grpc.StatusCode:

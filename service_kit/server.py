@@ -76,7 +76,7 @@ async def serving(
     in_flight = interceptors.InFlight()
     around = (
         in_flight.around,
-        interceptors.logged,
+        interceptors.Logged().around,
         interceptors.statuses,
         interceptors.deadline(settings.max_call_s),
     )

@@ -24,9 +24,6 @@ class ServerSettings(BaseSettings):
     listen: str = "127.0.0.1:0"
     """Address to serve on, as host:port. Port 0 takes a free one."""
 
-    metrics_listen: str = ""
-    """Address to serve Prometheus metrics on, as host:port. Empty: they are not served."""
-
     grace_s: float = Field(default=20.0, ge=0)
     """Seconds that running calls are given when the service stops."""
 

@@ -76,7 +76,11 @@ def search(search_channel: grpc.aio.Channel) -> search_service_pb2_grpc.SearchSe
 @pytest.fixture(scope="session")
 async def embedder_address() -> AsyncIterator[str]:
     settings = embedder_service.settings.Settings(
-        listen="127.0.0.1:0", image_model=models.TINY.image, text_model=models.TINY.text, grace_s=1
+        listen="127.0.0.1:0",
+        image_model=models.TINY.image,
+        text_model=models.TINY.text,
+        cache_bytes=0,  # or the second time something is asked would prove nothing
+        grace_s=1,
     )
     async with embedder_service.server.running(settings) as port:
         yield f"127.0.0.1:{port}"
