@@ -59,6 +59,7 @@ def own_settings(**settings: object) -> Settings:
         "listen": "127.0.0.1:0",
         "image_model": models.TINY.image,
         "text_model": models.TINY.text,
+        "cache_bytes": 0,
         "grace_s": 2,
     }
     return Settings.model_validate({**defaults, **settings})
@@ -294,6 +295,11 @@ class TestStart:
             ({"image_model": "/no/such/folder"}, "no folder on this machine"),
             ({"image_model": models.TINY.text}, "does not|cannot|takes no"),
             ({"device": "cuda:99"}, "cannot be used"),
+            ({"device": "meta"}, "no known kind|cannot be used"),
+            ({"backend": "openvino", "dtype": "int8"}, "int8 needs the backend torch"),
+            ({"max_model_bytes": 1000}, "EMBEDDER_MAX_MODEL_BYTES"),
+            ({"more_models": models.TINY.text}, "takes no|does not"),
+            ({"metrics_listen": "127.0.0.1:notaport"}, "metrics cannot be served"),
         ],
     )
     async def test_what_cannot_work_is_said_at_the_start(

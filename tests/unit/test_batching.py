@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from embedder_service.batching import Batcher
-from embedder_service.computing import Computer
+from embedder_service.computing import BatchTooLargeError, Computer
 from embedder_service.errors import ComputeError, QueueFullError
 from embedder_service.place import Place
 from service_kit.errors import DeadlineError, InvalidRequestError, StoppingError
@@ -47,6 +47,7 @@ async def batching(
     max_batch: int = 4,
     max_queue: int = 100,
     max_bytes: int = 1000,
+    ahead: bool = False,
 ) -> AsyncIterator[Batcher[int, int]]:
     with ThreadPoolExecutor(1) as thread:
         async with Batcher(
@@ -55,6 +56,7 @@ async def batching(
             max_batch=max_batch,
             max_queue=max_queue,
             max_bytes=max_bytes,
+            ahead=ahead,
         ) as batcher:
             yield batcher
 
@@ -246,3 +248,86 @@ async def test_stopping_resolves_everyone(model: Model) -> None:
             batcher.enter([1])
         with pytest.raises(StoppingError):
             await held[0].result(1)
+
+
+async def test_a_device_without_the_memory_gets_smaller_batches(model: Model) -> None:
+    sizes = []
+
+    def small_device(items: list[int]) -> list[int]:
+        sizes.append(len(items))
+        if len(items) > 3:
+            raise BatchTooLargeError
+        return [2 * item for item in items]
+
+    async with batching(small_device, max_batch=8) as batcher:
+        assert await asyncio.gather(*ask(batcher, *range(8))) == list(range(0, 16, 2))
+        sizes.clear()
+        assert await asyncio.gather(*ask(batcher, *range(8))) == list(range(0, 16, 2))
+
+    assert max(sizes) == 2
+
+
+async def test_one_input_too_large_for_the_device_fails_alone() -> None:
+    def tiny_device(items: list[int]) -> list[int]:
+        if 5 in items:
+            raise BatchTooLargeError
+        return items
+
+    async with batching(tiny_device, max_batch=8) as batcher:
+        results = await asyncio.gather(*ask(batcher, 1, 5, 2), return_exceptions=True)
+
+    assert results[::2] == [1, 2]
+    assert isinstance(results[1], ComputeError)
+
+
+async def test_several_devices_share_a_queue() -> None:
+    """Two that wait for one another: neither is done unless both have work."""
+    together = threading.Barrier(2, timeout=10)
+
+    def device(items: list[int]) -> list[int]:
+        together.wait()
+        return [2 * item for item in items]
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        computers = [Computer("test", device, thread) for thread in (one, two)]
+        async with Batcher("test", computers, max_batch=2, max_queue=10, max_bytes=100) as batcher:
+            assert await asyncio.gather(*ask(batcher, 1, 2, 3, 4)) == [2, 4, 6, 8]
+
+
+async def test_a_full_batch_is_handed_over_ahead_where_that_is_wanted(model: Model) -> None:
+    async with batching(model, max_batch=2, ahead=True) as batcher:
+        model.may_go_on.clear()
+        first = ask(batcher, 0)
+        await begun(model)
+        full = ask(batcher, 1, 2)
+        await asyncio.sleep(0.01)
+        late = ask(batcher, 3)
+        await asyncio.sleep(0.01)
+        model.may_go_on.set()
+        await asyncio.gather(*first, *full, *late)
+
+    assert model.batches == [[0], [1, 2], [3]]
+
+
+async def test_every_input_is_counted_once(model: Model) -> None:
+    async with batching(model, max_queue=6) as batcher:
+        model.may_go_on.clear()
+        first = ask(batcher, 1)
+        await begun(model)
+        gone, bad = ask(batcher, 2, 3), ask(batcher, 13)
+        late = asyncio.create_task(
+            batcher.enter([1], expires_at=time.monotonic() + 0.01)[0].result(4)
+        )
+        with pytest.raises(QueueFullError):
+            batcher.enter([1] * 5)
+        await asyncio.sleep(0.02)
+        for task in gone:
+            task.cancel()
+        model.may_go_on.set()
+        await asyncio.gather(*first, *gone, *bad, late, return_exceptions=True)
+        counted = batcher.statistics
+
+    assert (counted.computed, counted.cancelled, counted.failed) == (1, 2, 1)
+    assert (counted.expired, counted.rejected) == (1, 5)
+    assert counted.in_all.count == 1
+    assert {size: timing.count for size, timing in counted.batches.items()} == {1: 1}
