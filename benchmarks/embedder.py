@@ -1,4 +1,4 @@
-"""The embedder against the bare model, and against other servers, on full-size random weights.
+r"""The embedder against the bare model, and against other servers, on full-size random weights.
 
     python -m benchmarks.embedder [--quick] [--json FILE] [--infinity VENV]
 
@@ -6,13 +6,15 @@ Everything is measured in one run, in turns, so that ratios mean something on a 
 speed wanders. The peer, infinity_emb, needs an environment of its own:
 
     python -m venv VENV
-    VENV/bin/pip install 'infinity_emb[server,torch,vision]==0.0.77' 'torch==2.6.*' \\
-        'torchvision==0.21.*' 'transformers==4.47.*' 'optimum==1.23.*' 'pyarrow<17' \\
+    VENV/bin/pip install 'infinity_emb[server,torch,vision]==0.0.77' 'torch==2.6.*' \
+        'torchvision==0.21.*' 'transformers==4.47.*' 'optimum==1.23.*' 'pyarrow<17' \
         'datasets<3' 'click<8.2'
 """
 
 import asyncio
+import gc
 import io
+import random
 import statistics
 import time
 from dataclasses import dataclass
@@ -29,8 +31,7 @@ from benchmarks.report import Bar, Report, parser
 from benchmarks.servers import serving_embedder
 from embedder_service.model import ImageTower, TextTower
 from image_kit.decoding import ImageLimits
-from imagesearch_dev.captions import LANGUAGES, caption
-from imagesearch_dev.samples import QUERY, photos
+from imagesearch_dev.samples import photos
 from service_kit.client import channel
 
 # Longest side of the pictures in pixels: what the pictures of most data sets have.
@@ -48,10 +49,12 @@ class Inputs:
 
     @property
     def images(self) -> list[pb.EmbedInput]:
+        """The files as a client sends them."""
         return [pb.EmbedInput(image=data) for data in self.files]
 
     @property
     def sentences(self) -> list[pb.EmbedInput]:
+        """The texts as a client sends them."""
         return [pb.EmbedInput(text=text) for text in self.texts]
 
 
@@ -69,7 +72,8 @@ def prepare(images: ImageTower, texts: TextTower) -> tuple[Inputs, float]:
         began = time.perf_counter()
         squares.append(images.recipe.prepare(data, ImageLimits()))
         times.append(time.perf_counter() - began)
-    sentences = [caption(QUERY, language) for language in LANGUAGES]
+    words, rng = models.WORDS.split(), random.Random(0)
+    sentences = [" ".join(rng.choices(words, k=rng.randint(3, 10))) for _ in range(64)]
     tokens = [texts.recipe.prepare(text) for text in sentences]
     return Inputs(files, squares[: len(files)], sentences, tokens), statistics.median(times)
 
@@ -80,6 +84,7 @@ class Times:
 
     part: float
     rounds: int
+    interactive: float
     overload: float
 
 
@@ -94,25 +99,30 @@ async def measure(report: Report, venv: Path, times: Times) -> None:
     inputs, decode_s = prepare(image_tower, text_tower)
     report.note("decode and resize, ms an image", decode_s * 1000)
     peer: float | None = None
+    gc.collect()
+    gc.freeze()  # the callers should not stop for it while they measure
     for dtype in ("float32", "auto"):
         print(f"\nserver in {dtype}")
-        async with serving_embedder(image_model, text_model, dtype) as (address, pid):
-            async with channel(address) as opened:
-                stub = pb_grpc.EmbedderServiceStub(opened)
-                listed = (await stub.ListModels(pb.ListModelsRequest())).models
-                image_info, text_info = listed
-                report.note(
-                    f"{dtype}: chosen",
-                    f"{image_info.backend} {image_info.dtype}, "
-                    f"batches of {image_info.limits.max_batch} images, "
-                    f"{text_info.limits.max_batch} texts",
-                )
-                label = image_info.dtype
-                images = _Side(inputs.squares, inputs.images, image_side, image_info)
-                texts = _Side(inputs.tokens, inputs.sentences, text_side, text_info)
-                capacity = await _throughput(report, label, stub, images, times)
-                await _alone(report, label, stub, images, decode_s, times)
-                await _texts(report, label, stub, texts, times)
+        async with (
+            serving_embedder(image_model, text_model, dtype) as (address, pid),
+            channel(address) as opened,
+        ):
+            stub = pb_grpc.EmbedderServiceStub(opened)
+            listed = (await stub.ListModels(pb.ListModelsRequest())).models
+            image_info, text_info = listed
+            report.note(
+                f"{dtype}: chosen",
+                f"{image_info.backend} {image_info.dtype}, "
+                f"batches of {image_info.limits.max_batch} images, "
+                f"{text_info.limits.max_batch} texts",
+            )
+            label = image_info.dtype
+            images = _Side(inputs.squares, inputs.images, image_side, image_info)
+            texts = _Side(inputs.tokens, inputs.sentences, text_side, text_info)
+            capacity = await _throughput(report, label, stub, images, times)
+            await _alone(report, label, stub, images, decode_s, times)
+            await _texts(report, label, stub, texts, times)
+            if dtype == "auto" or not report.quick:
                 await _interactive(report, label, stub, images, times)
                 await _overload(report, label, stub, images, capacity, pid, times)
         if dtype == "float32":
@@ -227,8 +237,7 @@ async def _interactive(report: Report, label: str, stub: Any, side: _Side, times
             latencies.append(time.perf_counter() - began)
             await asyncio.sleep(0.05)
 
-    long = max(30.0, 6 * times.part)
-    bulk = asyncio.create_task(stream(stub, side.inputs, long))
+    bulk = asyncio.create_task(stream(stub, side.inputs, times.interactive))
     await asyncio.sleep(1.0)
     caller = asyncio.create_task(now_and_then())
     await bulk
@@ -256,26 +265,23 @@ async def _overload(
             memory.append(process.memory_info().rss / 1e6)
             await asyncio.sleep(1.0)
 
-    await offered(stub, side.inputs, 4 * capacity, 5.0)  # fills the queue
+    await offered(stub, side.inputs, 4 * capacity, 3.0)  # fills the queue
     watcher = asyncio.create_task(watch())
     before = await callers(stub, side.inputs, 64, times.part)
-    cpu = process.cpu_times()
-    mine = psutil.Process().cpu_times()
+    own, served = time.process_time(), sum(process.cpu_times()[:2])
     load: Load = await offered(stub, side.inputs, 4 * capacity, times.overload)
-    spent, own = process.cpu_times(), psutil.Process().cpu_times()
+    own, served = time.process_time() - own, sum(process.cpu_times()[:2]) - served
     after = await callers(stub, side.inputs, 64, times.part)
     watcher.cancel()
     now = (before.per_second + after.per_second) / 2
-    cores = (spent.user + spent.system - cpu.user - cpu.system) / times.overload
-    client = (own.user + own.system - mine.user - mine.system) / times.overload
-    report.note(
-        f"{label}: overload, cores used by server and by the callers",
-        f"{cores:.2f} and {client:.2f}",
-    )
     report.note(f"{label}: overload, calls by outcome", dict(load.codes))
     report.note(
         f"{label}: refused after, p50 / p99 ms",
         f"{percentile(load.refused, 50) * 1000:.1f} / {percentile(load.refused, 99) * 1000:.1f}",
+    )
+    report.note(
+        f"{label}: cores used under overload, by the callers / by the server",
+        f"{own / times.overload:.2f} / {served / times.overload:.2f} of {psutil.cpu_count()}",
     )
     goodput = load.per_second / now
     report.add(Bar(f"{label}: goodput at 4 x capacity / capacity", goodput, 0.95))
@@ -301,7 +307,7 @@ def main() -> None:
     )
     chosen = options.parse_args()
     report = Report("embedder", chosen.quick)
-    times = Times(1.5, 1, 15.0) if chosen.quick else Times(6.0, 3, 60.0)
+    times = Times(1.0, 1, 9.0, 7.0) if chosen.quick else Times(6.0, 3, 36.0, 60.0)
     asyncio.run(measure(report, chosen.infinity, times))
     report.write(chosen.json)
 

@@ -85,7 +85,7 @@ async def stream(stub: Stub, inputs: Sequence[pb.EmbedInput], seconds: float) ->
 async def offered(
     stub: Stub, inputs: Sequence[pb.EmbedInput], per_second: float, seconds: float
 ) -> Load:
-    """Calls at a fixed rate, whether answers come or not."""
+    """Calls at a fixed rate, whether answers come or not; drops those that wait at the end."""
     load = Load()
     source = itertools.cycle(inputs)
     calls: set[asyncio.Task[None]] = set()
@@ -100,8 +100,7 @@ async def offered(
             load.refused.append(time.perf_counter() - sent)
         else:
             load.codes["OK"] += 1
-            if time.perf_counter() < began + seconds:
-                load.latencies.append(time.perf_counter() - sent)
+            load.latencies.append(time.perf_counter() - sent)
 
     for number in range(int(per_second * seconds)):
         await asyncio.sleep(max(0.0, began + number / per_second - time.perf_counter()))
@@ -110,6 +109,9 @@ async def offered(
         task.add_done_callback(calls.discard)
         if time.perf_counter() > began + seconds:
             break
-    load.seconds = seconds
-    await asyncio.gather(*calls)
+    load.seconds = time.perf_counter() - began
+    load.codes["waiting at the end"] = len(calls)
+    for waiting in calls:
+        waiting.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
     return load

@@ -12,7 +12,7 @@ FOLDER = Path(".imagesearch") / "benchmarks" / "models"
 IMAGES = "random-clip-ViT-B-32"
 TEXTS = "random-clip-ViT-B-32-multilingual"
 
-_WORDS = "a photo of the cat dog house tree red green blue two three on in with by sea at night"
+WORDS = "a photo of the cat dog house tree red green blue two three on in with by sea at night"
 
 
 def ensure(folder: Path = FOLDER) -> tuple[Path, Path]:
@@ -28,7 +28,7 @@ def ensure(folder: Path = FOLDER) -> tuple[Path, Path]:
     if not (texts / "modules.json").exists():
         torch.manual_seed(0)
         network = CLIPModel(CLIPConfig(projection_dim=towers.DIMENSIONS))
-        tokenizer = towers.train_tokenizer([_WORDS])
+        tokenizer = towers.train_tokenizer([WORDS])
         tokenizer.model_max_length = 128
         text = towers.TextTower(DistilBertConfig(vocab_size=len(tokenizer)))
         towers.save(network, text.eval(), tokenizer, images, texts)
