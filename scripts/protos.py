@@ -20,7 +20,10 @@ def include_flags() -> list[str]:
     """Where protoc finds our .proto files, google.rpc's and its own."""
     site_packages = Path(next(iter(google.rpc.__path__))).parents[1]
     well_known = Path(grpc_tools.__file__).parent / "_proto"
-    return [f"-I{folder}" for folder in (ROOT, site_packages, well_known)]
+    # The package has this one under another name than its own.
+    longrunning = Path("google", "longrunning")
+    renamed = f"{longrunning}/operations.proto={site_packages / longrunning}/operations_proto.proto"
+    return [f"-I{each}" for each in (ROOT, renamed, site_packages, well_known)]
 
 
 def generate(out: Path) -> None:

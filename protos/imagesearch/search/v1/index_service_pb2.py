@@ -22,47 +22,72 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)imagesearch/search/v1/index_service.proto\x12\x15imagesearch.search.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x02\n\x0cIndexOptions\x12\x12\n\ndimensions\x18\x01 \x01(\x05\x12\x35\n\nsimilarity\x18\x02 \x01(\x0e\x32!.imagesearch.search.v1.Similarity\x12\x36\n\x0bvector_type\x18\x03 \x01(\x0e\x32!.imagesearch.search.v1.VectorType\x12\t\n\x01m\x18\x04 \x01(\x05\x12\x17\n\x0f\x65\x66_construction\x18\x05 \x01(\x05\x12\x0e\n\x06shards\x18\x06 \x01(\x05\x12\x15\n\x08replicas\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x33\n\x10refresh_interval\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\t_replicas\"\xa1\x02\n\x05Index\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0ephysical_index\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x34\n\x07options\x18\x04 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\x12\x16\n\x0e\x64ocument_count\x18\x05 \x01(\x03\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x32\n\x06health\x18\x07 \x01(\x0e\x32\".imagesearch.search.v1.IndexHealth\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15\x65lasticsearch_version\x18\t \x01(\t\"g\n\x12\x43reateIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05space\x18\x02 \x01(\t\x12\x34\n\x07options\x18\x03 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\"B\n\x13\x43reateIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index\"\x1f\n\x0fGetIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x10GetIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index\";\n\x12ListIndexesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x13ListIndexesResponse\x12-\n\x07indexes\x18\x01 \x03(\x0b\x32\x1c.imagesearch.search.v1.Index\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13RefreshIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14RefreshIndexResponse\"\"\n\x12\x44\x65leteIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteIndexResponse*\x95\x01\n\nSimilarity\x12\x1a\n\x16SIMILARITY_UNSPECIFIED\x10\x00\x12\x15\n\x11SIMILARITY_COSINE\x10\x01\x12\x1a\n\x16SIMILARITY_DOT_PRODUCT\x10\x02\x12\x16\n\x12SIMILARITY_L2_NORM\x10\x03\x12 \n\x1cSIMILARITY_MAX_INNER_PRODUCT\x10\x04*\xf5\x01\n\nVectorType\x12\x1b\n\x17VECTOR_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10VECTOR_TYPE_HNSW\x10\x01\x12\x19\n\x15VECTOR_TYPE_INT8_HNSW\x10\x02\x12\x19\n\x15VECTOR_TYPE_INT4_HNSW\x10\x03\x12\x18\n\x14VECTOR_TYPE_BBQ_HNSW\x10\x04\x12\x14\n\x10VECTOR_TYPE_FLAT\x10\x05\x12\x19\n\x15VECTOR_TYPE_INT8_FLAT\x10\x06\x12\x19\n\x15VECTOR_TYPE_INT4_FLAT\x10\x07\x12\x18\n\x14VECTOR_TYPE_BBQ_FLAT\x10\x08*r\n\x0bIndexHealth\x12\x1c\n\x18INDEX_HEALTH_UNSPECIFIED\x10\x00\x12\x16\n\x12INDEX_HEALTH_GREEN\x10\x01\x12\x17\n\x13INDEX_HEALTH_YELLOW\x10\x02\x12\x14\n\x10INDEX_HEALTH_RED\x10\x03\x32\x86\x04\n\x0cIndexService\x12\x64\n\x0b\x43reateIndex\x12).imagesearch.search.v1.CreateIndexRequest\x1a*.imagesearch.search.v1.CreateIndexResponse\x12[\n\x08GetIndex\x12&.imagesearch.search.v1.GetIndexRequest\x1a\'.imagesearch.search.v1.GetIndexResponse\x12\x64\n\x0bListIndexes\x12).imagesearch.search.v1.ListIndexesRequest\x1a*.imagesearch.search.v1.ListIndexesResponse\x12g\n\x0cRefreshIndex\x12*.imagesearch.search.v1.RefreshIndexRequest\x1a+.imagesearch.search.v1.RefreshIndexResponse\x12\x64\n\x0b\x44\x65leteIndex\x12).imagesearch.search.v1.DeleteIndexRequest\x1a*.imagesearch.search.v1.DeleteIndexResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)imagesearch/search/v1/index_service.proto\x12\x15imagesearch.search.v1\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x02\n\x0cIndexOptions\x12\x12\n\ndimensions\x18\x01 \x01(\x05\x12\x35\n\nsimilarity\x18\x02 \x01(\x0e\x32!.imagesearch.search.v1.Similarity\x12\x36\n\x0bvector_type\x18\x03 \x01(\x0e\x32!.imagesearch.search.v1.VectorType\x12\t\n\x01m\x18\x04 \x01(\x05\x12\x17\n\x0f\x65\x66_construction\x18\x05 \x01(\x05\x12\x0e\n\x06shards\x18\x06 \x01(\x05\x12\x15\n\x08replicas\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x33\n\x10refresh_interval\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\t_replicas\"\xfc\x02\n\x05Index\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0ephysical_index\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x34\n\x07options\x18\x04 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\x12\x16\n\x0e\x64ocument_count\x18\x05 \x01(\x03\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x32\n\x06health\x18\x07 \x01(\x0e\x32\".imagesearch.search.v1.IndexHealth\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15\x65lasticsearch_version\x18\t \x01(\t\x12\x10\n\x08revision\x18\n \x01(\x05\x12\x18\n\x10\x62ytes_per_vector\x18\x0b \x01(\x05\x12\x1b\n\x13search_memory_bytes\x18\x0c \x01(\x03\x12\x10\n\x08segments\x18\r \x01(\x05\"g\n\x12\x43reateIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05space\x18\x02 \x01(\t\x12\x34\n\x07options\x18\x03 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\"B\n\x13\x43reateIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index\"\x1f\n\x0fGetIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x10GetIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index\";\n\x12ListIndexesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x13ListIndexesResponse\x12-\n\x07indexes\x18\x01 \x03(\x0b\x32\x1c.imagesearch.search.v1.Index\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13RefreshIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14RefreshIndexResponse\"\"\n\x12\x44\x65leteIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteIndexResponse\"{\n\x12UpdateIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\x08replicas\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x33\n\x10refresh_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\t_replicas\"B\n\x13UpdateIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index\"\xe9\x01\n\x11OperationMetadata\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\x05 \x01(\t\x12\x16\n\x0e\x64ocuments_done\x18\x06 \x01(\x03\x12\x17\n\x0f\x64ocuments_total\x18\x07 \x01(\x03\x12\x18\n\x10\x63\x61ncel_requested\x18\x08 \x01(\x08\":\n\x14OptimizeIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cmax_segments\x18\x02 \x01(\x05\"D\n\x15OptimizeIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index\"j\n\x14MeasureRecallRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x0f\n\x07samples\x18\x03 \x01(\x05\x12\t\n\x01k\x18\x04 \x01(\x05\x12\x16\n\x0enum_candidates\x18\x05 \x03(\x05\"l\n\x06Recall\x12\x16\n\x0enum_candidates\x18\x01 \x01(\x05\x12\x0e\n\x06recall\x18\x02 \x01(\x01\x12\r\n\x05least\x18\x03 \x01(\x01\x12+\n\x08took_p50\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"X\n\x15MeasureRecallResponse\x12.\n\x07recalls\x18\x01 \x03(\x0b\x32\x1d.imagesearch.search.v1.Recall\x12\x0f\n\x07samples\x18\x02 \x01(\x05\"J\n\x14SnapshotIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12\x10\n\x08snapshot\x18\x03 \x01(\t\")\n\x15SnapshotIndexResponse\x12\x10\n\x08snapshot\x18\x01 \x01(\t\";\n\x13RestoreIndexRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x10\n\x08snapshot\x18\x02 \x01(\t\"C\n\x14RestoreIndexResponse\x12+\n\x05index\x18\x01 \x01(\x0b\x32\x1c.imagesearch.search.v1.Index*\x95\x01\n\nSimilarity\x12\x1a\n\x16SIMILARITY_UNSPECIFIED\x10\x00\x12\x15\n\x11SIMILARITY_COSINE\x10\x01\x12\x1a\n\x16SIMILARITY_DOT_PRODUCT\x10\x02\x12\x16\n\x12SIMILARITY_L2_NORM\x10\x03\x12 \n\x1cSIMILARITY_MAX_INNER_PRODUCT\x10\x04*\xf5\x01\n\nVectorType\x12\x1b\n\x17VECTOR_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10VECTOR_TYPE_HNSW\x10\x01\x12\x19\n\x15VECTOR_TYPE_INT8_HNSW\x10\x02\x12\x19\n\x15VECTOR_TYPE_INT4_HNSW\x10\x03\x12\x18\n\x14VECTOR_TYPE_BBQ_HNSW\x10\x04\x12\x14\n\x10VECTOR_TYPE_FLAT\x10\x05\x12\x19\n\x15VECTOR_TYPE_INT8_FLAT\x10\x06\x12\x19\n\x15VECTOR_TYPE_INT4_FLAT\x10\x07\x12\x18\n\x14VECTOR_TYPE_BBQ_FLAT\x10\x08*r\n\x0bIndexHealth\x12\x1c\n\x18INDEX_HEALTH_UNSPECIFIED\x10\x00\x12\x16\n\x12INDEX_HEALTH_GREEN\x10\x01\x12\x17\n\x13INDEX_HEALTH_YELLOW\x10\x02\x12\x14\n\x10INDEX_HEALTH_RED\x10\x03\x32\xed\x07\n\x0cIndexService\x12\x64\n\x0b\x43reateIndex\x12).imagesearch.search.v1.CreateIndexRequest\x1a*.imagesearch.search.v1.CreateIndexResponse\x12[\n\x08GetIndex\x12&.imagesearch.search.v1.GetIndexRequest\x1a\'.imagesearch.search.v1.GetIndexResponse\x12\x64\n\x0bListIndexes\x12).imagesearch.search.v1.ListIndexesRequest\x1a*.imagesearch.search.v1.ListIndexesResponse\x12g\n\x0cRefreshIndex\x12*.imagesearch.search.v1.RefreshIndexRequest\x1a+.imagesearch.search.v1.RefreshIndexResponse\x12\x64\n\x0bUpdateIndex\x12).imagesearch.search.v1.UpdateIndexRequest\x1a*.imagesearch.search.v1.UpdateIndexResponse\x12[\n\rOptimizeIndex\x12+.imagesearch.search.v1.OptimizeIndexRequest\x1a\x1d.google.longrunning.Operation\x12j\n\rMeasureRecall\x12+.imagesearch.search.v1.MeasureRecallRequest\x1a,.imagesearch.search.v1.MeasureRecallResponse\x12[\n\rSnapshotIndex\x12+.imagesearch.search.v1.SnapshotIndexRequest\x1a\x1d.google.longrunning.Operation\x12Y\n\x0cRestoreIndex\x12*.imagesearch.search.v1.RestoreIndexRequest\x1a\x1d.google.longrunning.Operation\x12\x64\n\x0b\x44\x65leteIndex\x12).imagesearch.search.v1.DeleteIndexRequest\x1a*.imagesearch.search.v1.DeleteIndexResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagesearch.search.v1.index_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SIMILARITY']._serialized_start=1262
-  _globals['_SIMILARITY']._serialized_end=1411
-  _globals['_VECTORTYPE']._serialized_start=1414
-  _globals['_VECTORTYPE']._serialized_end=1659
-  _globals['_INDEXHEALTH']._serialized_start=1661
-  _globals['_INDEXHEALTH']._serialized_end=1775
-  _globals['_INDEXOPTIONS']._serialized_start=134
-  _globals['_INDEXOPTIONS']._serialized_end=420
-  _globals['_INDEX']._serialized_start=423
-  _globals['_INDEX']._serialized_end=712
-  _globals['_CREATEINDEXREQUEST']._serialized_start=714
-  _globals['_CREATEINDEXREQUEST']._serialized_end=817
-  _globals['_CREATEINDEXRESPONSE']._serialized_start=819
-  _globals['_CREATEINDEXRESPONSE']._serialized_end=885
-  _globals['_GETINDEXREQUEST']._serialized_start=887
-  _globals['_GETINDEXREQUEST']._serialized_end=918
-  _globals['_GETINDEXRESPONSE']._serialized_start=920
-  _globals['_GETINDEXRESPONSE']._serialized_end=983
-  _globals['_LISTINDEXESREQUEST']._serialized_start=985
-  _globals['_LISTINDEXESREQUEST']._serialized_end=1044
-  _globals['_LISTINDEXESRESPONSE']._serialized_start=1046
-  _globals['_LISTINDEXESRESPONSE']._serialized_end=1139
-  _globals['_REFRESHINDEXREQUEST']._serialized_start=1141
-  _globals['_REFRESHINDEXREQUEST']._serialized_end=1176
-  _globals['_REFRESHINDEXRESPONSE']._serialized_start=1178
-  _globals['_REFRESHINDEXRESPONSE']._serialized_end=1200
-  _globals['_DELETEINDEXREQUEST']._serialized_start=1202
-  _globals['_DELETEINDEXREQUEST']._serialized_end=1236
-  _globals['_DELETEINDEXRESPONSE']._serialized_start=1238
-  _globals['_DELETEINDEXRESPONSE']._serialized_end=1259
-  _globals['_INDEXSERVICE']._serialized_start=1778
-  _globals['_INDEXSERVICE']._serialized_end=2296
+  _globals['_SIMILARITY']._serialized_start=2506
+  _globals['_SIMILARITY']._serialized_end=2655
+  _globals['_VECTORTYPE']._serialized_start=2658
+  _globals['_VECTORTYPE']._serialized_end=2903
+  _globals['_INDEXHEALTH']._serialized_start=2905
+  _globals['_INDEXHEALTH']._serialized_end=3019
+  _globals['_INDEXOPTIONS']._serialized_start=171
+  _globals['_INDEXOPTIONS']._serialized_end=457
+  _globals['_INDEX']._serialized_start=460
+  _globals['_INDEX']._serialized_end=840
+  _globals['_CREATEINDEXREQUEST']._serialized_start=842
+  _globals['_CREATEINDEXREQUEST']._serialized_end=945
+  _globals['_CREATEINDEXRESPONSE']._serialized_start=947
+  _globals['_CREATEINDEXRESPONSE']._serialized_end=1013
+  _globals['_GETINDEXREQUEST']._serialized_start=1015
+  _globals['_GETINDEXREQUEST']._serialized_end=1046
+  _globals['_GETINDEXRESPONSE']._serialized_start=1048
+  _globals['_GETINDEXRESPONSE']._serialized_end=1111
+  _globals['_LISTINDEXESREQUEST']._serialized_start=1113
+  _globals['_LISTINDEXESREQUEST']._serialized_end=1172
+  _globals['_LISTINDEXESRESPONSE']._serialized_start=1174
+  _globals['_LISTINDEXESRESPONSE']._serialized_end=1267
+  _globals['_REFRESHINDEXREQUEST']._serialized_start=1269
+  _globals['_REFRESHINDEXREQUEST']._serialized_end=1304
+  _globals['_REFRESHINDEXRESPONSE']._serialized_start=1306
+  _globals['_REFRESHINDEXRESPONSE']._serialized_end=1328
+  _globals['_DELETEINDEXREQUEST']._serialized_start=1330
+  _globals['_DELETEINDEXREQUEST']._serialized_end=1364
+  _globals['_DELETEINDEXRESPONSE']._serialized_start=1366
+  _globals['_DELETEINDEXRESPONSE']._serialized_end=1387
+  _globals['_UPDATEINDEXREQUEST']._serialized_start=1389
+  _globals['_UPDATEINDEXREQUEST']._serialized_end=1512
+  _globals['_UPDATEINDEXRESPONSE']._serialized_start=1514
+  _globals['_UPDATEINDEXRESPONSE']._serialized_end=1580
+  _globals['_OPERATIONMETADATA']._serialized_start=1583
+  _globals['_OPERATIONMETADATA']._serialized_end=1816
+  _globals['_OPTIMIZEINDEXREQUEST']._serialized_start=1818
+  _globals['_OPTIMIZEINDEXREQUEST']._serialized_end=1876
+  _globals['_OPTIMIZEINDEXRESPONSE']._serialized_start=1878
+  _globals['_OPTIMIZEINDEXRESPONSE']._serialized_end=1946
+  _globals['_MEASURERECALLREQUEST']._serialized_start=1948
+  _globals['_MEASURERECALLREQUEST']._serialized_end=2054
+  _globals['_RECALL']._serialized_start=2056
+  _globals['_RECALL']._serialized_end=2164
+  _globals['_MEASURERECALLRESPONSE']._serialized_start=2166
+  _globals['_MEASURERECALLRESPONSE']._serialized_end=2254
+  _globals['_SNAPSHOTINDEXREQUEST']._serialized_start=2256
+  _globals['_SNAPSHOTINDEXREQUEST']._serialized_end=2330
+  _globals['_SNAPSHOTINDEXRESPONSE']._serialized_start=2332
+  _globals['_SNAPSHOTINDEXRESPONSE']._serialized_end=2373
+  _globals['_RESTOREINDEXREQUEST']._serialized_start=2375
+  _globals['_RESTOREINDEXREQUEST']._serialized_end=2434
+  _globals['_RESTOREINDEXRESPONSE']._serialized_start=2436
+  _globals['_RESTOREINDEXRESPONSE']._serialized_end=2503
+  _globals['_INDEXSERVICE']._serialized_start=3022
+  _globals['_INDEXSERVICE']._serialized_end=4027
 # @@protoc_insertion_point(module_scope)

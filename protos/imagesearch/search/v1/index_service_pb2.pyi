@@ -202,6 +202,10 @@ class Index(_message.Message):
     HEALTH_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ELASTICSEARCH_VERSION_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    BYTES_PER_VECTOR_FIELD_NUMBER: _builtins.int
+    SEARCH_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name that requests use."""
     physical_index: _builtins.str
@@ -216,6 +220,16 @@ class Index(_message.Message):
     """State of its shards."""
     elasticsearch_version: _builtins.str
     """Version of the Elasticsearch server."""
+    revision: _builtins.int
+    """Number of the live revision."""
+    bytes_per_vector: _builtins.int
+    """Bytes that one vector takes in what searches read, the graph included."""
+    search_memory_bytes: _builtins.int
+    """Memory outside the heap that searches want, so that they need not read from disk: all
+    vectors in the type that is searched, and the graph. In bytes, copies not included.
+    """
+    segments: _builtins.int
+    """Segments of the primary shards. Each has a graph of its own; see OptimizeIndex."""
     @_builtins.property
     def options(self) -> Global___IndexOptions:
         """What it was made with, defaults filled in."""
@@ -236,10 +250,14 @@ class Index(_message.Message):
         health: Global___IndexHealth.ValueType = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         elasticsearch_version: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        bytes_per_vector: _builtins.int = ...,
+        search_memory_bytes: _builtins.int = ...,
+        segments: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "document_count", b"document_count", "elasticsearch_version", b"elasticsearch_version", "health", b"health", "name", b"name", "options", b"options", "physical_index", b"physical_index", "size_bytes", b"size_bytes", "space", b"space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_per_vector", b"bytes_per_vector", "created_at", b"created_at", "document_count", b"document_count", "elasticsearch_version", b"elasticsearch_version", "health", b"health", "name", b"name", "options", b"options", "physical_index", b"physical_index", "revision", b"revision", "search_memory_bytes", b"search_memory_bytes", "segments", b"segments", "size_bytes", b"size_bytes", "space", b"space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,3 +498,371 @@ class DeleteIndexResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteIndexResponse: _TypeAlias = DeleteIndexResponse  # noqa: Y015
+
+@_typing.final
+class UpdateIndexRequest(_message.Message):
+    """Request of UpdateIndex. What is absent stays as it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    REFRESH_INTERVAL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the index. Required."""
+    replicas: _builtins.int
+    """Copies of each shard, 0 to 9."""
+    @_builtins.property
+    def refresh_interval(self) -> _duration_pb2.Duration:
+        """How often writes become visible to searches, 100 ms to one day."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        replicas: _builtins.int | None = ...,
+        refresh_interval: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "refresh_interval", b"refresh_interval", "replicas", b"replicas"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "name", b"name", "refresh_interval", b"refresh_interval", "replicas", b"replicas"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
+    _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
+
+Global___UpdateIndexRequest: _TypeAlias = UpdateIndexRequest  # noqa: Y015
+
+@_typing.final
+class UpdateIndexResponse(_message.Message):
+    """Response of UpdateIndex."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def index(self) -> Global___Index:
+        """The index as it is now."""
+
+    def __init__(
+        self,
+        *,
+        index: Global___Index | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateIndexResponse: _TypeAlias = UpdateIndexResponse  # noqa: Y015
+
+@_typing.final
+class OperationMetadata(_message.Message):
+    """Metadata of every operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_DONE_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_TOTAL_FIELD_NUMBER: _builtins.int
+    CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """What is done: "rebuild", "optimize", "snapshot" or "restore"."""
+    index: _builtins.str
+    """Name of the index it is about."""
+    step: _builtins.str
+    """The step it is at."""
+    documents_done: _builtins.int
+    """Documents done, and in all, where the step counts them."""
+    documents_total: _builtins.int
+    """Documents in all, where the step counts them."""
+    cancel_requested: _builtins.bool
+    """CancelOperation was called; it ends at the next step."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last known to move."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        index: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        step: _builtins.str = ...,
+        documents_done: _builtins.int = ...,
+        documents_total: _builtins.int = ...,
+        cancel_requested: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "created_at", b"created_at", "documents_done", b"documents_done", "documents_total", b"documents_total", "index", b"index", "kind", b"kind", "step", b"step", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperationMetadata: _TypeAlias = OperationMetadata  # noqa: Y015
+
+@_typing.final
+class OptimizeIndexRequest(_message.Message):
+    """Request of OptimizeIndex."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MAX_SEGMENTS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the index. Empty: "my-image-embeddings"."""
+    max_segments: _builtins.int
+    """Segments of each shard that are left, 1 to 100. 0: 1."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        max_segments: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_segments", b"max_segments", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OptimizeIndexRequest: _TypeAlias = OptimizeIndexRequest  # noqa: Y015
+
+@_typing.final
+class OptimizeIndexResponse(_message.Message):
+    """What OptimizeIndex has done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def index(self) -> Global___Index:
+        """The index as it is now."""
+
+    def __init__(
+        self,
+        *,
+        index: Global___Index | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OptimizeIndexResponse: _TypeAlias = OptimizeIndexResponse  # noqa: Y015
+
+@_typing.final
+class MeasureRecallRequest(_message.Message):
+    """Request of MeasureRecall."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    NUM_CANDIDATES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the index. Empty: "my-image-embeddings"."""
+    revision: _builtins.int
+    """Revision to measure. 0: the live one."""
+    samples: _builtins.int
+    """Stored vectors to search with, picked at random, 1 to 1,000. 0: 100."""
+    k: _builtins.int
+    """Neighbours to find, 1 to 100. 0: 10."""
+    @_builtins.property
+    def num_candidates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Values of `num_candidates` to measure, each as in SearchRequest; at most 10. Empty: its default."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        samples: _builtins.int = ...,
+        k: _builtins.int = ...,
+        num_candidates: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["k", b"k", "name", b"name", "num_candidates", b"num_candidates", "revision", b"revision", "samples", b"samples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureRecallRequest: _TypeAlias = MeasureRecallRequest  # noqa: Y015
+
+@_typing.final
+class Recall(_message.Message):
+    """Recall with one value of `num_candidates`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUM_CANDIDATES_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    LEAST_FIELD_NUMBER: _builtins.int
+    TOOK_P50_FIELD_NUMBER: _builtins.int
+    num_candidates: _builtins.int
+    """The value."""
+    recall: _builtins.float
+    """Of the k true nearest neighbours, the share that was found: 0 to 1, mean over the samples."""
+    least: _builtins.float
+    """The worst sample's."""
+    @_builtins.property
+    def took_p50(self) -> _duration_pb2.Duration:
+        """Median time that Elasticsearch took for a search."""
+
+    def __init__(
+        self,
+        *,
+        num_candidates: _builtins.int = ...,
+        recall: _builtins.float = ...,
+        least: _builtins.float = ...,
+        took_p50: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["took_p50", b"took_p50"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["least", b"least", "num_candidates", b"num_candidates", "recall", b"recall", "took_p50", b"took_p50"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Recall: _TypeAlias = Recall  # noqa: Y015
+
+@_typing.final
+class MeasureRecallResponse(_message.Message):
+    """Response of MeasureRecall."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECALLS_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    samples: _builtins.int
+    """Samples used; fewer than asked for in a small index."""
+    @_builtins.property
+    def recalls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recall]:
+        """One for each value of `num_candidates`, in order."""
+
+    def __init__(
+        self,
+        *,
+        recalls: _abc.Iterable[Global___Recall] | None = ...,
+        samples: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recalls", b"recalls", "samples", b"samples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureRecallResponse: _TypeAlias = MeasureRecallResponse  # noqa: Y015
+
+@_typing.final
+class SnapshotIndexRequest(_message.Message):
+    """Request of SnapshotIndex."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the index. Empty: "my-image-embeddings"."""
+    repository: _builtins.str
+    """A snapshot repository that the cluster has. Required."""
+    snapshot: _builtins.str
+    """Name of the snapshot, lower case. Empty: the index's name and the time."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        repository: _builtins.str = ...,
+        snapshot: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "repository", b"repository", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotIndexRequest: _TypeAlias = SnapshotIndexRequest  # noqa: Y015
+
+@_typing.final
+class SnapshotIndexResponse(_message.Message):
+    """What SnapshotIndex has done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    snapshot: _builtins.str
+    """Name of the snapshot."""
+    def __init__(
+        self,
+        *,
+        snapshot: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotIndexResponse: _TypeAlias = SnapshotIndexResponse  # noqa: Y015
+
+@_typing.final
+class RestoreIndexRequest(_message.Message):
+    """Request of RestoreIndex."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """A snapshot repository that the cluster has. Required."""
+    snapshot: _builtins.str
+    """Name of the snapshot. Required."""
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        snapshot: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["repository", b"repository", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreIndexRequest: _TypeAlias = RestoreIndexRequest  # noqa: Y015
+
+@_typing.final
+class RestoreIndexResponse(_message.Message):
+    """What RestoreIndex has done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def index(self) -> Global___Index:
+        """The index as it is now."""
+
+    def __init__(
+        self,
+        *,
+        index: Global___Index | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreIndexResponse: _TypeAlias = RestoreIndexResponse  # noqa: Y015

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from imagesearch.search.v1 import index_service_pb2 as imagesearch_dot_search_dot_v1_dot_index__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -26,8 +27,13 @@ if _version_not_supported:
 
 
 class IndexServiceStub:
-    """The life of an index. An index is an alias over one physical index,
-    `<name>-000001`, so that it can later be replaced without a gap.
+    """The life of an index. An index is an alias over one physical index, its live
+    revision, `<name>-000001`, so that it can be replaced without a gap: see
+    RevisionService.
+
+    Long work is a google.longrunning.Operation, kept in Elasticsearch: when this service
+    stops, another or the next one goes on with it. google.longrunning.Operations, served
+    here too, reads, awaits and cancels them.
 
     Errors, each with google.rpc.ErrorInfo (domain "imagesearch"):
     INVALID_ARGUMENT with field violations, NOT_FOUND and ALREADY_EXISTS for
@@ -60,6 +66,31 @@ class IndexServiceStub:
                 request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexRequest.SerializeToString,
                 response_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexResponse.FromString,
                 _registered_method=True)
+        self.UpdateIndex = channel.unary_unary(
+                '/imagesearch.search.v1.IndexService/UpdateIndex',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.UpdateIndexRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.UpdateIndexResponse.FromString,
+                _registered_method=True)
+        self.OptimizeIndex = channel.unary_unary(
+                '/imagesearch.search.v1.IndexService/OptimizeIndex',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.OptimizeIndexRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.MeasureRecall = channel.unary_unary(
+                '/imagesearch.search.v1.IndexService/MeasureRecall',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.MeasureRecallRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.MeasureRecallResponse.FromString,
+                _registered_method=True)
+        self.SnapshotIndex = channel.unary_unary(
+                '/imagesearch.search.v1.IndexService/SnapshotIndex',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.SnapshotIndexRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.RestoreIndex = channel.unary_unary(
+                '/imagesearch.search.v1.IndexService/RestoreIndex',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.RestoreIndexRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.DeleteIndex = channel.unary_unary(
                 '/imagesearch.search.v1.IndexService/DeleteIndex',
                 request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.DeleteIndexRequest.SerializeToString,
@@ -68,8 +99,13 @@ class IndexServiceStub:
 
 
 class IndexServiceServicer:
-    """The life of an index. An index is an alias over one physical index,
-    `<name>-000001`, so that it can later be replaced without a gap.
+    """The life of an index. An index is an alias over one physical index, its live
+    revision, `<name>-000001`, so that it can be replaced without a gap: see
+    RevisionService.
+
+    Long work is a google.longrunning.Operation, kept in Elasticsearch: when this service
+    stops, another or the next one goes on with it. google.longrunning.Operations, served
+    here too, reads, awaits and cancels them.
 
     Errors, each with google.rpc.ErrorInfo (domain "imagesearch"):
     INVALID_ARGUMENT with field violations, NOT_FOUND and ALREADY_EXISTS for
@@ -105,8 +141,57 @@ class IndexServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateIndex(self, request, context):
+        """Changes what can be changed in place; RebuildIndex changes the rest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OptimizeIndex(self, request, context):
+        """Merges an index's segments, so that searches have fewer graphs to walk. For
+        indexes that are written seldom: it rewrites every document.
+
+        The operation's metadata is OperationMetadata, its response OptimizeIndexResponse.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MeasureRecall(self, request, context):
+        """Measures how many of the true nearest neighbours approximate searches find, with
+        stored vectors as queries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SnapshotIndex(self, request, context):
+        """Copies an index to a snapshot repository that the cluster has.
+
+        The operation's metadata is OperationMetadata, its response SnapshotIndexResponse.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreIndex(self, request, context):
+        """Brings an index back from a snapshot, under its own name, which must be free.
+
+        The operation's metadata is OperationMetadata, its response RestoreIndexResponse.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteIndex(self, request, context):
-        """Deletes an index with its documents. There is no way back.
+        """Deletes an index with its documents and all its revisions. There is no way back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,6 +220,31 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexRequest.FromString,
                     response_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexResponse.SerializeToString,
             ),
+            'UpdateIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateIndex,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.UpdateIndexRequest.FromString,
+                    response_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.UpdateIndexResponse.SerializeToString,
+            ),
+            'OptimizeIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.OptimizeIndex,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.OptimizeIndexRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'MeasureRecall': grpc.unary_unary_rpc_method_handler(
+                    servicer.MeasureRecall,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.MeasureRecallRequest.FromString,
+                    response_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.MeasureRecallResponse.SerializeToString,
+            ),
+            'SnapshotIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.SnapshotIndex,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.SnapshotIndexRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'RestoreIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreIndex,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.RestoreIndexRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
             'DeleteIndex': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteIndex,
                     request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.DeleteIndexRequest.FromString,
@@ -149,8 +259,13 @@ def add_IndexServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IndexService:
-    """The life of an index. An index is an alias over one physical index,
-    `<name>-000001`, so that it can later be replaced without a gap.
+    """The life of an index. An index is an alias over one physical index, its live
+    revision, `<name>-000001`, so that it can be replaced without a gap: see
+    RevisionService.
+
+    Long work is a google.longrunning.Operation, kept in Elasticsearch: when this service
+    stops, another or the next one goes on with it. google.longrunning.Operations, served
+    here too, reads, awaits and cancels them.
 
     Errors, each with google.rpc.ErrorInfo (domain "imagesearch"):
     INVALID_ARGUMENT with field violations, NOT_FOUND and ALREADY_EXISTS for
@@ -255,6 +370,141 @@ class IndexService:
             '/imagesearch.search.v1.IndexService/RefreshIndex',
             imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexRequest.SerializeToString,
             imagesearch_dot_search_dot_v1_dot_index__service__pb2.RefreshIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.IndexService/UpdateIndex',
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.UpdateIndexRequest.SerializeToString,
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.UpdateIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OptimizeIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.IndexService/OptimizeIndex',
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.OptimizeIndexRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MeasureRecall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.IndexService/MeasureRecall',
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.MeasureRecallRequest.SerializeToString,
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.MeasureRecallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SnapshotIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.IndexService/SnapshotIndex',
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.SnapshotIndexRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.IndexService/RestoreIndex',
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.RestoreIndexRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

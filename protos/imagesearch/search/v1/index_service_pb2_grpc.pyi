@@ -4,6 +4,7 @@ isort:skip_file
 Vectors and documents in Elasticsearch."""
 
 from collections import abc as _abc
+from google.longrunning import operations_pb2 as _operations_pb2
 from grpc import aio as _aio
 from imagesearch.search.v1 import index_service_pb2 as _index_service_pb2
 import abc as _abc_1
@@ -27,8 +28,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class IndexServiceStub:
-    """The life of an index. An index is an alias over one physical index,
-    `<name>-000001`, so that it can later be replaced without a gap.
+    """The life of an index. An index is an alias over one physical index, its live
+    revision, `<name>-000001`, so that it can be replaced without a gap: see
+    RevisionService.
+
+    Long work is a google.longrunning.Operation, kept in Elasticsearch: when this service
+    stops, another or the next one goes on with it. google.longrunning.Operations, served
+    here too, reads, awaits and cancels them.
 
     Errors, each with google.rpc.ErrorInfo (domain "imagesearch"):
     INVALID_ARGUMENT with field violations, NOT_FOUND and ALREADY_EXISTS for
@@ -49,13 +55,46 @@ class IndexServiceStub:
     """Makes every write that was acknowledged visible to searches, now. Costly: once
     after many writes, never after each.
     """
+    UpdateIndex: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.UpdateIndexRequest, _index_service_pb2.UpdateIndexResponse]
+    """Changes what can be changed in place; RebuildIndex changes the rest."""
+    OptimizeIndex: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.OptimizeIndexRequest, _operations_pb2.Operation]
+    """Merges an index's segments, so that searches have fewer graphs to walk. For
+    indexes that are written seldom: it rewrites every document.
+
+    The operation's metadata is OperationMetadata, its response OptimizeIndexResponse.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
+    MeasureRecall: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.MeasureRecallRequest, _index_service_pb2.MeasureRecallResponse]
+    """Measures how many of the true nearest neighbours approximate searches find, with
+    stored vectors as queries.
+    """
+    SnapshotIndex: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.SnapshotIndexRequest, _operations_pb2.Operation]
+    """Copies an index to a snapshot repository that the cluster has.
+
+    The operation's metadata is OperationMetadata, its response SnapshotIndexResponse.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
+    RestoreIndex: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.RestoreIndexRequest, _operations_pb2.Operation]
+    """Brings an index back from a snapshot, under its own name, which must be free.
+
+    The operation's metadata is OperationMetadata, its response RestoreIndexResponse.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
     DeleteIndex: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.DeleteIndexRequest, _index_service_pb2.DeleteIndexResponse]
-    """Deletes an index with its documents. There is no way back."""
+    """Deletes an index with its documents and all its revisions. There is no way back."""
 
 @_typing.type_check_only
 class IndexServiceAsyncStub(IndexServiceStub):
-    """The life of an index. An index is an alias over one physical index,
-    `<name>-000001`, so that it can later be replaced without a gap.
+    """The life of an index. An index is an alias over one physical index, its live
+    revision, `<name>-000001`, so that it can be replaced without a gap: see
+    RevisionService.
+
+    Long work is a google.longrunning.Operation, kept in Elasticsearch: when this service
+    stops, another or the next one goes on with it. google.longrunning.Operations, served
+    here too, reads, awaits and cancels them.
 
     Errors, each with google.rpc.ErrorInfo (domain "imagesearch"):
     INVALID_ARGUMENT with field violations, NOT_FOUND and ALREADY_EXISTS for
@@ -73,12 +112,45 @@ class IndexServiceAsyncStub(IndexServiceStub):
     """Makes every write that was acknowledged visible to searches, now. Costly: once
     after many writes, never after each.
     """
+    UpdateIndex: _aio.UnaryUnaryMultiCallable[_index_service_pb2.UpdateIndexRequest, _index_service_pb2.UpdateIndexResponse]  # type: ignore[assignment]
+    """Changes what can be changed in place; RebuildIndex changes the rest."""
+    OptimizeIndex: _aio.UnaryUnaryMultiCallable[_index_service_pb2.OptimizeIndexRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Merges an index's segments, so that searches have fewer graphs to walk. For
+    indexes that are written seldom: it rewrites every document.
+
+    The operation's metadata is OperationMetadata, its response OptimizeIndexResponse.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
+    MeasureRecall: _aio.UnaryUnaryMultiCallable[_index_service_pb2.MeasureRecallRequest, _index_service_pb2.MeasureRecallResponse]  # type: ignore[assignment]
+    """Measures how many of the true nearest neighbours approximate searches find, with
+    stored vectors as queries.
+    """
+    SnapshotIndex: _aio.UnaryUnaryMultiCallable[_index_service_pb2.SnapshotIndexRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Copies an index to a snapshot repository that the cluster has.
+
+    The operation's metadata is OperationMetadata, its response SnapshotIndexResponse.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
+    RestoreIndex: _aio.UnaryUnaryMultiCallable[_index_service_pb2.RestoreIndexRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Brings an index back from a snapshot, under its own name, which must be free.
+
+    The operation's metadata is OperationMetadata, its response RestoreIndexResponse.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
     DeleteIndex: _aio.UnaryUnaryMultiCallable[_index_service_pb2.DeleteIndexRequest, _index_service_pb2.DeleteIndexResponse]  # type: ignore[assignment]
-    """Deletes an index with its documents. There is no way back."""
+    """Deletes an index with its documents and all its revisions. There is no way back."""
 
 class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The life of an index. An index is an alias over one physical index,
-    `<name>-000001`, so that it can later be replaced without a gap.
+    """The life of an index. An index is an alias over one physical index, its live
+    revision, `<name>-000001`, so that it can be replaced without a gap: see
+    RevisionService.
+
+    Long work is a google.longrunning.Operation, kept in Elasticsearch: when this service
+    stops, another or the next one goes on with it. google.longrunning.Operations, served
+    here too, reads, awaits and cancels them.
 
     Errors, each with google.rpc.ErrorInfo (domain "imagesearch"):
     INVALID_ARGUMENT with field violations, NOT_FOUND and ALREADY_EXISTS for
@@ -120,11 +192,69 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def UpdateIndex(
+        self,
+        request: _index_service_pb2.UpdateIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_service_pb2.UpdateIndexResponse, _abc.Awaitable[_index_service_pb2.UpdateIndexResponse]]:
+        """Changes what can be changed in place; RebuildIndex changes the rest."""
+
+    @_abc_1.abstractmethod
+    def OptimizeIndex(
+        self,
+        request: _index_service_pb2.OptimizeIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Merges an index's segments, so that searches have fewer graphs to walk. For
+        indexes that are written seldom: it rewrites every document.
+
+        The operation's metadata is OperationMetadata, its response OptimizeIndexResponse.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+
+    @_abc_1.abstractmethod
+    def MeasureRecall(
+        self,
+        request: _index_service_pb2.MeasureRecallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_service_pb2.MeasureRecallResponse, _abc.Awaitable[_index_service_pb2.MeasureRecallResponse]]:
+        """Measures how many of the true nearest neighbours approximate searches find, with
+        stored vectors as queries.
+        """
+
+    @_abc_1.abstractmethod
+    def SnapshotIndex(
+        self,
+        request: _index_service_pb2.SnapshotIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Copies an index to a snapshot repository that the cluster has.
+
+        The operation's metadata is OperationMetadata, its response SnapshotIndexResponse.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+
+    @_abc_1.abstractmethod
+    def RestoreIndex(
+        self,
+        request: _index_service_pb2.RestoreIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Brings an index back from a snapshot, under its own name, which must be free.
+
+        The operation's metadata is OperationMetadata, its response RestoreIndexResponse.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+
+    @_abc_1.abstractmethod
     def DeleteIndex(
         self,
         request: _index_service_pb2.DeleteIndexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_index_service_pb2.DeleteIndexResponse, _abc.Awaitable[_index_service_pb2.DeleteIndexResponse]]:
-        """Deletes an index with its documents. There is no way back."""
+        """Deletes an index with its documents and all its revisions. There is no way back."""
 
 def add_IndexServiceServicer_to_server(servicer: IndexServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

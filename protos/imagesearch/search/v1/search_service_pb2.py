@@ -27,7 +27,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from imagesearch.common.v1 import types_pb2 as imagesearch_dot_common_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*imagesearch/search/v1/search_service.proto\x12\x15imagesearch.search.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a!imagesearch/common/v1/types.proto\"\xd4\x01\n\x16UpsertDocumentsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x31\n\x08\x64ocument\x18\x03 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12-\n\x06vector\x18\x04 \x01(\x0b\x32\x1d.imagesearch.common.v1.Vector\x12\x35\n\x07refresh\x18\x05 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"\xa7\x01\n\x17UpsertDocumentsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x37\n\x07outcome\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.UpsertOutcomeH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"P\n\x13GetDocumentsRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x17\n\x0finclude_vectors\x18\x03 \x01(\x08\"\xa8\x01\n\x12GetDocumentsResult\x12\x33\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.DocumentH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12-\n\x06vector\x18\x03 \x01(\x0b\x32\x1d.imagesearch.common.v1.VectorB\t\n\x07outcome\"R\n\x14GetDocumentsResponse\x12:\n\x07results\x18\x01 \x03(\x0b\x32).imagesearch.search.v1.GetDocumentsResult\"q\n\x16\x44\x65leteDocumentsRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x35\n\x07refresh\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"O\n\x17\x44\x65leteDocumentsResponse\x12\x19\n\x11\x64\x65leted_image_ids\x18\x01 \x03(\t\x12\x19\n\x11missing_image_ids\x18\x02 \x03(\t\"\xf8\x01\n\rSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12-\n\x06vector\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Vector\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0e\n\x06\x66ields\x18\x06 \x03(\t\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x02\x88\x01\x01\x42\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_score\"M\n\tSearchHit\x12\x31\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12\r\n\x05score\x18\x02 \x01(\x02\"i\n\x0eSearchResponse\x12.\n\x04hits\x18\x01 \x03(\x0b\x32 .imagesearch.search.v1.SearchHit\x12\'\n\x04took\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\xb7\x03\n\rSearchService\x12t\n\x0fUpsertDocuments\x12-.imagesearch.search.v1.UpsertDocumentsRequest\x1a..imagesearch.search.v1.UpsertDocumentsResponse(\x01\x30\x01\x12g\n\x0cGetDocuments\x12*.imagesearch.search.v1.GetDocumentsRequest\x1a+.imagesearch.search.v1.GetDocumentsResponse\x12p\n\x0f\x44\x65leteDocuments\x12-.imagesearch.search.v1.DeleteDocumentsRequest\x1a..imagesearch.search.v1.DeleteDocumentsResponse\x12U\n\x06Search\x12$.imagesearch.search.v1.SearchRequest\x1a%.imagesearch.search.v1.SearchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*imagesearch/search/v1/search_service.proto\x12\x15imagesearch.search.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a!imagesearch/common/v1/types.proto\"\xf9\x01\n\x16UpsertDocumentsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x31\n\x08\x64ocument\x18\x03 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12-\n\x06vector\x18\x04 \x01(\x0b\x32\x1d.imagesearch.common.v1.Vector\x12\x35\n\x07refresh\x18\x05 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\x12\x10\n\x08revision\x18\x06 \x01(\x05\x12\x11\n\tbulk_load\x18\x07 \x01(\x08\"\xa7\x01\n\x17UpsertDocumentsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x37\n\x07outcome\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.UpsertOutcomeH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"P\n\x13GetDocumentsRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x17\n\x0finclude_vectors\x18\x03 \x01(\x08\"\xa8\x01\n\x12GetDocumentsResult\x12\x33\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.DocumentH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12-\n\x06vector\x18\x03 \x01(\x0b\x32\x1d.imagesearch.common.v1.VectorB\t\n\x07outcome\"R\n\x14GetDocumentsResponse\x12:\n\x07results\x18\x01 \x03(\x0b\x32).imagesearch.search.v1.GetDocumentsResult\"q\n\x16\x44\x65leteDocumentsRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x35\n\x07refresh\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"O\n\x17\x44\x65leteDocumentsResponse\x12\x19\n\x11\x64\x65leted_image_ids\x18\x01 \x03(\t\x12\x19\n\x11missing_image_ids\x18\x02 \x03(\t\"\xd7\x03\n\rSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12-\n\x06vector\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Vector\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0e\n\x06\x66ields\x18\x06 \x03(\t\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\x36\n\x07vectors\x18\x08 \x03(\x0b\x32%.imagesearch.search.v1.WeightedVector\x12\r\n\x05\x65xact\x18\t \x01(\x08\x12\x17\n\noversample\x18\n \x01(\x02H\x03\x88\x01\x01\x12\x14\n\x0clucene_query\x18\x0b \x01(\t\x12\x10\n\x08\x63ollapse\x18\x0c \x01(\t\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\r \x03(\t\x12\x11\n\tpage_size\x18\x0e \x01(\x05\x12\x12\n\npage_token\x18\x0f \x01(\t\x12\x0f\n\x07profile\x18\x10 \x01(\x08\x42\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_scoreB\r\n\x0b_oversample\"O\n\x0eWeightedVector\x12-\n\x06vector\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.Vector\x12\x0e\n\x06weight\x18\x02 \x01(\x02\"*\n\nFacetValue\x12\r\n\x05value\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"I\n\x05\x46\x61\x63\x65t\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x31\n\x06values\x18\x02 \x03(\x0b\x32!.imagesearch.search.v1.FacetValue\"M\n\tSearchHit\x12\x31\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12\r\n\x05score\x18\x02 \x01(\x02\"\xc6\x01\n\x0eSearchResponse\x12.\n\x04hits\x18\x01 \x03(\x0b\x32 .imagesearch.search.v1.SearchHit\x12\'\n\x04took\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x06\x66\x61\x63\x65ts\x18\x03 \x03(\x0b\x32\x1c.imagesearch.search.v1.Facet\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\x12\x14\n\x0cprofile_json\x18\x05 \x01(\t\"L\n\x12\x42\x61tchSearchRequest\x12\x36\n\x08searches\x18\x01 \x03(\x0b\x32$.imagesearch.search.v1.SearchRequest\"~\n\x11\x42\x61tchSearchResult\x12\x39\n\x08response\x18\x01 \x01(\x0b\x32%.imagesearch.search.v1.SearchResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"P\n\x13\x42\x61tchSearchResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.imagesearch.search.v1.BatchSearchResult\"\xba\x01\n\x14ListDocumentsRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12-\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x14\n\x0clucene_query\x18\x03 \x01(\t\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\x12\x17\n\x0finclude_vectors\x18\x05 \x01(\x08\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"r\n\x0eListedDocument\x12\x31\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12-\n\x06vector\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Vector\"j\n\x15ListDocumentsResponse\x12\x38\n\tdocuments\x18\x01 \x03(\x0b\x32%.imagesearch.search.v1.ListedDocument\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x15\x43ountDocumentsRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12-\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x14\n\x0clucene_query\x18\x03 \x01(\t\"\'\n\x16\x43ountDocumentsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\"^\n\x1e\x44\x65leteMatchingDocumentsRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12-\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\"J\n\x1f\x44\x65leteMatchingDocumentsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x32\x83\x07\n\rSearchService\x12t\n\x0fUpsertDocuments\x12-.imagesearch.search.v1.UpsertDocumentsRequest\x1a..imagesearch.search.v1.UpsertDocumentsResponse(\x01\x30\x01\x12g\n\x0cGetDocuments\x12*.imagesearch.search.v1.GetDocumentsRequest\x1a+.imagesearch.search.v1.GetDocumentsResponse\x12j\n\rListDocuments\x12+.imagesearch.search.v1.ListDocumentsRequest\x1a,.imagesearch.search.v1.ListDocumentsResponse\x12m\n\x0e\x43ountDocuments\x12,.imagesearch.search.v1.CountDocumentsRequest\x1a-.imagesearch.search.v1.CountDocumentsResponse\x12p\n\x0f\x44\x65leteDocuments\x12-.imagesearch.search.v1.DeleteDocumentsRequest\x1a..imagesearch.search.v1.DeleteDocumentsResponse\x12\x88\x01\n\x17\x44\x65leteMatchingDocuments\x12\x35.imagesearch.search.v1.DeleteMatchingDocumentsRequest\x1a\x36.imagesearch.search.v1.DeleteMatchingDocumentsResponse\x12U\n\x06Search\x12$.imagesearch.search.v1.SearchRequest\x1a%.imagesearch.search.v1.SearchResponse\x12\x64\n\x0b\x42\x61tchSearch\x12).imagesearch.search.v1.BatchSearchRequest\x1a*.imagesearch.search.v1.BatchSearchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,25 +35,51 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagesearch.search.v1.searc
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_UPSERTDOCUMENTSREQUEST']._serialized_start=162
-  _globals['_UPSERTDOCUMENTSREQUEST']._serialized_end=374
-  _globals['_UPSERTDOCUMENTSRESPONSE']._serialized_start=377
-  _globals['_UPSERTDOCUMENTSRESPONSE']._serialized_end=544
-  _globals['_GETDOCUMENTSREQUEST']._serialized_start=546
-  _globals['_GETDOCUMENTSREQUEST']._serialized_end=626
-  _globals['_GETDOCUMENTSRESULT']._serialized_start=629
-  _globals['_GETDOCUMENTSRESULT']._serialized_end=797
-  _globals['_GETDOCUMENTSRESPONSE']._serialized_start=799
-  _globals['_GETDOCUMENTSRESPONSE']._serialized_end=881
-  _globals['_DELETEDOCUMENTSREQUEST']._serialized_start=883
-  _globals['_DELETEDOCUMENTSREQUEST']._serialized_end=996
-  _globals['_DELETEDOCUMENTSRESPONSE']._serialized_start=998
-  _globals['_DELETEDOCUMENTSRESPONSE']._serialized_end=1077
-  _globals['_SEARCHREQUEST']._serialized_start=1080
-  _globals['_SEARCHREQUEST']._serialized_end=1328
-  _globals['_SEARCHHIT']._serialized_start=1330
-  _globals['_SEARCHHIT']._serialized_end=1407
-  _globals['_SEARCHRESPONSE']._serialized_start=1409
-  _globals['_SEARCHRESPONSE']._serialized_end=1514
-  _globals['_SEARCHSERVICE']._serialized_start=1517
-  _globals['_SEARCHSERVICE']._serialized_end=1956
+  _globals['_UPSERTDOCUMENTSREQUEST']._serialized_end=411
+  _globals['_UPSERTDOCUMENTSRESPONSE']._serialized_start=414
+  _globals['_UPSERTDOCUMENTSRESPONSE']._serialized_end=581
+  _globals['_GETDOCUMENTSREQUEST']._serialized_start=583
+  _globals['_GETDOCUMENTSREQUEST']._serialized_end=663
+  _globals['_GETDOCUMENTSRESULT']._serialized_start=666
+  _globals['_GETDOCUMENTSRESULT']._serialized_end=834
+  _globals['_GETDOCUMENTSRESPONSE']._serialized_start=836
+  _globals['_GETDOCUMENTSRESPONSE']._serialized_end=918
+  _globals['_DELETEDOCUMENTSREQUEST']._serialized_start=920
+  _globals['_DELETEDOCUMENTSREQUEST']._serialized_end=1033
+  _globals['_DELETEDOCUMENTSRESPONSE']._serialized_start=1035
+  _globals['_DELETEDOCUMENTSRESPONSE']._serialized_end=1114
+  _globals['_SEARCHREQUEST']._serialized_start=1117
+  _globals['_SEARCHREQUEST']._serialized_end=1588
+  _globals['_WEIGHTEDVECTOR']._serialized_start=1590
+  _globals['_WEIGHTEDVECTOR']._serialized_end=1669
+  _globals['_FACETVALUE']._serialized_start=1671
+  _globals['_FACETVALUE']._serialized_end=1713
+  _globals['_FACET']._serialized_start=1715
+  _globals['_FACET']._serialized_end=1788
+  _globals['_SEARCHHIT']._serialized_start=1790
+  _globals['_SEARCHHIT']._serialized_end=1867
+  _globals['_SEARCHRESPONSE']._serialized_start=1870
+  _globals['_SEARCHRESPONSE']._serialized_end=2068
+  _globals['_BATCHSEARCHREQUEST']._serialized_start=2070
+  _globals['_BATCHSEARCHREQUEST']._serialized_end=2146
+  _globals['_BATCHSEARCHRESULT']._serialized_start=2148
+  _globals['_BATCHSEARCHRESULT']._serialized_end=2274
+  _globals['_BATCHSEARCHRESPONSE']._serialized_start=2276
+  _globals['_BATCHSEARCHRESPONSE']._serialized_end=2356
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=2359
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=2545
+  _globals['_LISTEDDOCUMENT']._serialized_start=2547
+  _globals['_LISTEDDOCUMENT']._serialized_end=2661
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=2663
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=2769
+  _globals['_COUNTDOCUMENTSREQUEST']._serialized_start=2771
+  _globals['_COUNTDOCUMENTSREQUEST']._serialized_end=2878
+  _globals['_COUNTDOCUMENTSRESPONSE']._serialized_start=2880
+  _globals['_COUNTDOCUMENTSRESPONSE']._serialized_end=2919
+  _globals['_DELETEMATCHINGDOCUMENTSREQUEST']._serialized_start=2921
+  _globals['_DELETEMATCHINGDOCUMENTSREQUEST']._serialized_end=3015
+  _globals['_DELETEMATCHINGDOCUMENTSRESPONSE']._serialized_start=3017
+  _globals['_DELETEMATCHINGDOCUMENTSRESPONSE']._serialized_end=3091
+  _globals['_SEARCHSERVICE']._serialized_start=3094
+  _globals['_SEARCHSERVICE']._serialized_end=3993
 # @@protoc_insertion_point(module_scope)

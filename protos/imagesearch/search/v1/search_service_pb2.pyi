@@ -32,12 +32,23 @@ class UpsertDocumentsRequest(_message.Message):
     DOCUMENT_FIELD_NUMBER: _builtins.int
     VECTOR_FIELD_NUMBER: _builtins.int
     REFRESH_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    BULK_LOAD_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the client; comes back with the answer."""
     index: _builtins.str
     """Name of the index. Empty: "my-image-embeddings"."""
     refresh: _types_pb2.RefreshPolicy.ValueType
     """When it becomes visible to searches."""
+    revision: _builtins.int
+    """Write to this revision alone, which must not be the live one: to fill one for
+    another model's space. 0: to the live revision and all that are kept in step with it.
+    """
+    bulk_load: _builtins.bool
+    """This document is part of a bulk load: while a stream with such documents is open, the index is
+    not refreshed and has no replicas, which is faster; afterwards both are as they
+    were, and its segments are merged. Searches see the documents then.
+    """
     @_builtins.property
     def document(self) -> _types_pb2.Document:
         """The document; `image_id` is required."""
@@ -54,10 +65,12 @@ class UpsertDocumentsRequest(_message.Message):
         document: _types_pb2.Document | None = ...,
         vector: _types_pb2.Vector | None = ...,
         refresh: _types_pb2.RefreshPolicy.ValueType = ...,
+        revision: _builtins.int = ...,
+        bulk_load: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "index", b"index", "refresh", b"refresh", "request_id", b"request_id", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulk_load", b"bulk_load", "document", b"document", "index", b"index", "refresh", b"refresh", "request_id", b"request_id", "revision", b"revision", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,6 +283,15 @@ class SearchRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    OVERSAMPLE_FIELD_NUMBER: _builtins.int
+    LUCENE_QUERY_FIELD_NUMBER: _builtins.int
+    COLLAPSE_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Name of the index. Empty: "my-image-embeddings"."""
     k: _builtins.int
@@ -280,9 +302,33 @@ class SearchRequest(_message.Message):
     """
     min_score: _builtins.float
     """Only hits with at least this score."""
+    exact: _builtins.bool
+    """Compare every vector instead of walking the graph. FAILED_PRECONDITION for an
+    index with a graph where Elasticsearch has no scripts.
+    """
+    oversample: _builtins.float
+    """Of quantised vectors, how many times k candidates are compared again with full
+    precision: 1 to 10. Absent: the index's own, 1.5 to 3 by its vector type. 0: none, so scores are approximate.
+    """
+    lucene_query: _builtins.str
+    """Lucene query that documents must match beside `filter`, e.g. `caption:(red AND boat) -tags:draft`.
+    At most 4,096 bytes; without a field, in captions.
+    """
+    collapse: _builtins.str
+    """At most one hit, the best, for each value of this field: "phash", "image_name",
+    "relative_path" or "format". Hits without a value count as one.
+    """
+    page_size: _builtins.int
+    """Hits in one answer, 1 to 1,000; with it, the k hits come in pages. 0: all k at once."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with the same request otherwise. All pages
+    see the index as it was at the first; a token is good for five minutes.
+    """
+    profile: _builtins.bool
+    """Return where Elasticsearch spent its time, per shard, as JSON. Costly."""
     @_builtins.property
     def vector(self) -> _types_pb2.Vector:
-        """What to look for, of the index's space and length."""
+        """What to look for, of the index's space and length. Either this or `vectors`."""
 
     @_builtins.property
     def filter(self) -> _types_pb2.Filter:
@@ -294,6 +340,20 @@ class SearchRequest(_message.Message):
     def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Fields of Document to return, e.g. "image_name". Empty: all. `image_id` is always returned."""
 
+    @_builtins.property
+    def vectors(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeightedVector]:
+        """What to look for and what not, at most 32: hits are ranked by the weighted mean of
+        their similarities, the sum of weight times similarity over the sum of the weights' absolute
+        values. With L2_NORM the weights' sum must be positive, and hits are ranked by the
+        weighted mean of squared distances; the score is that of their distance to the weighted mean.
+        """
+
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields whose values are counted among the k hits: "format", "tags", "attributes.KEY", …;
+        at most 10.
+        """
+
     def __init__(
         self,
         *,
@@ -304,10 +364,19 @@ class SearchRequest(_message.Message):
         filter: _types_pb2.Filter | None = ...,
         fields: _abc.Iterable[_builtins.str] | None = ...,
         min_score: _builtins.float | None = ...,
+        vectors: _abc.Iterable[Global___WeightedVector] | None = ...,
+        exact: _builtins.bool = ...,
+        oversample: _builtins.float | None = ...,
+        lucene_query: _builtins.str = ...,
+        collapse: _builtins.str = ...,
+        facets: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        profile: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "filter", b"filter", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates", "vector", b"vector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "_oversample", b"_oversample", "filter", b"filter", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates", "oversample", b"oversample", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "fields", b"fields", "filter", b"filter", "index", b"index", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "_oversample", b"_oversample", "collapse", b"collapse", "exact", b"exact", "facets", b"facets", "fields", b"fields", "filter", b"filter", "index", b"index", "k", b"k", "lucene_query", b"lucene_query", "min_score", b"min_score", "num_candidates", b"num_candidates", "oversample", b"oversample", "page_size", b"page_size", "page_token", b"page_token", "profile", b"profile", "vector", b"vector", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
@@ -315,14 +384,100 @@ class SearchRequest(_message.Message):
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
     _WhichOneofReturnType__num_candidates: _TypeAlias = _typing.Literal["num_candidates"]  # noqa: Y015
     _WhichOneofArgType__num_candidates: _TypeAlias = _typing.Literal["_num_candidates", b"_num_candidates"]  # noqa: Y015
+    _WhichOneofReturnType__oversample: _TypeAlias = _typing.Literal["oversample"]  # noqa: Y015
+    _WhichOneofArgType__oversample: _TypeAlias = _typing.Literal["_oversample", b"_oversample"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__k) -> _WhichOneofReturnType__k | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__num_candidates) -> _WhichOneofReturnType__num_candidates | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__oversample) -> _WhichOneofReturnType__oversample | None: ...
 
 Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
+
+@_typing.final
+class WeightedVector(_message.Message):
+    """A vector and how much it counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VECTOR_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    weight: _builtins.float
+    """Its weight, not 0; negative: unlike this."""
+    @_builtins.property
+    def vector(self) -> _types_pb2.Vector:
+        """The vector."""
+
+    def __init__(
+        self,
+        *,
+        vector: _types_pb2.Vector | None = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["vector", b"vector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["vector", b"vector", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeightedVector: _TypeAlias = WeightedVector  # noqa: Y015
+
+@_typing.final
+class FacetValue(_message.Message):
+    """How often a value occurs among the hits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """The value."""
+    count: _builtins.int
+    """Hits that have it."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FacetValue: _TypeAlias = FacetValue  # noqa: Y015
+
+@_typing.final
+class Facet(_message.Message):
+    """The values of a field among the hits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """The field."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetValue]:
+        """Its most frequent values, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        values: _abc.Iterable[Global___FacetValue] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Facet: _TypeAlias = Facet  # noqa: Y015
 
 @_typing.final
 class SearchHit(_message.Message):
@@ -360,6 +515,13 @@ class SearchResponse(_message.Message):
 
     HITS_FIELD_NUMBER: _builtins.int
     TOOK_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PROFILE_JSON_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page. Empty: this is the last, or pages were not asked for."""
+    profile_json: _builtins.str
+    """Elasticsearch's profile, if asked for, as JSON."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
         """The hits, most similar first."""
@@ -368,16 +530,319 @@ class SearchResponse(_message.Message):
     def took(self) -> _duration_pb2.Duration:
         """Time spent in Elasticsearch."""
 
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Facet]:
+        """One for each of the request's `facets`, in order. Of the first page only."""
+
     def __init__(
         self,
         *,
         hits: _abc.Iterable[Global___SearchHit] | None = ...,
         took: _duration_pb2.Duration | None = ...,
+        facets: _abc.Iterable[Global___Facet] | None = ...,
+        next_page_token: _builtins.str = ...,
+        profile_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["took", b"took"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "took", b"took"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets", "hits", b"hits", "next_page_token", b"next_page_token", "profile_json", b"profile_json", "took", b"took"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class BatchSearchRequest(_message.Message):
+    """Request of BatchSearch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def searches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchRequest]:
+        """The searches, 1 to 100; without pages."""
+
+    def __init__(
+        self,
+        *,
+        searches: _abc.Iterable[Global___SearchRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["searches", b"searches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchRequest: _TypeAlias = BatchSearchRequest  # noqa: Y015
+
+@_typing.final
+class BatchSearchResult(_message.Message):
+    """What became of one search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___SearchResponse:
+        """What it found."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why it failed."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___SearchResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___BatchSearchResult: _TypeAlias = BatchSearchResult  # noqa: Y015
+
+@_typing.final
+class BatchSearchResponse(_message.Message):
+    """Response of BatchSearch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchSearchResult]:
+        """One result a search, in order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchSearchResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchResponse: _TypeAlias = BatchSearchResponse  # noqa: Y015
+
+@_typing.final
+class ListDocumentsRequest(_message.Message):
+    """Request of ListDocuments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LUCENE_QUERY_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    INCLUDE_VECTORS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    """Name of the index. Empty: "my-image-embeddings"."""
+    lucene_query: _builtins.str
+    """Lucene query that they must match too; see SearchRequest."""
+    include_vectors: _builtins.bool
+    """Return the vectors too."""
+    page_size: _builtins.int
+    """Most documents in the answer, 1 to 1,000; a larger value is taken as 1,000. 0: 100."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Empty: the first page."""
+    @_builtins.property
+    def filter(self) -> _types_pb2.Filter:
+        """Only documents that match."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields of Document to return. Empty: all. `image_id` is always returned."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        filter: _types_pb2.Filter | None = ...,
+        lucene_query: _builtins.str = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        include_vectors: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "filter", b"filter", "include_vectors", b"include_vectors", "index", b"index", "lucene_query", b"lucene_query", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDocumentsRequest: _TypeAlias = ListDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class ListedDocument(_message.Message):
+    """A document, and its vector if asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def document(self) -> _types_pb2.Document:
+        """The document."""
+
+    @_builtins.property
+    def vector(self) -> _types_pb2.Vector:
+        """Its vector, if asked for."""
+
+    def __init__(
+        self,
+        *,
+        document: _types_pb2.Document | None = ...,
+        vector: _types_pb2.Vector | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "vector", b"vector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "vector", b"vector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListedDocument: _TypeAlias = ListedDocument  # noqa: Y015
+
+@_typing.final
+class ListDocumentsResponse(_message.Message):
+    """Response of ListDocuments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page. Empty: this is the last."""
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListedDocument]:
+        """The documents, by id."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[Global___ListedDocument] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDocumentsResponse: _TypeAlias = ListDocumentsResponse  # noqa: Y015
+
+@_typing.final
+class CountDocumentsRequest(_message.Message):
+    """Request of CountDocuments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LUCENE_QUERY_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    """Name of the index. Empty: "my-image-embeddings"."""
+    lucene_query: _builtins.str
+    """Lucene query that they must match too; see SearchRequest."""
+    @_builtins.property
+    def filter(self) -> _types_pb2.Filter:
+        """Only documents that match."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        filter: _types_pb2.Filter | None = ...,
+        lucene_query: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "index", b"index", "lucene_query", b"lucene_query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountDocumentsRequest: _TypeAlias = CountDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class CountDocumentsResponse(_message.Message):
+    """Response of CountDocuments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """Documents that searches see."""
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountDocumentsResponse: _TypeAlias = CountDocumentsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteMatchingDocumentsRequest(_message.Message):
+    """Request of DeleteMatchingDocuments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    """Name of the index. Required: nothing is deleted by default."""
+    @_builtins.property
+    def filter(self) -> _types_pb2.Filter:
+        """Which documents. Required."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        filter: _types_pb2.Filter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteMatchingDocumentsRequest: _TypeAlias = DeleteMatchingDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class DeleteMatchingDocumentsResponse(_message.Message):
+    """Response of DeleteMatchingDocuments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_COUNT_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    deleted_count: _builtins.int
+    """Documents that this call deleted."""
+    complete: _builtins.bool
+    """No document that searches could see when the call began is left that matches."""
+    def __init__(
+        self,
+        *,
+        deleted_count: _builtins.int = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "deleted_count", b"deleted_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteMatchingDocumentsResponse: _TypeAlias = DeleteMatchingDocumentsResponse  # noqa: Y015

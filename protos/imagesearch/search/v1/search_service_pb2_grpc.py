@@ -51,15 +51,35 @@ class SearchServiceStub:
                 request_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.GetDocumentsRequest.SerializeToString,
                 response_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.GetDocumentsResponse.FromString,
                 _registered_method=True)
+        self.ListDocuments = channel.unary_unary(
+                '/imagesearch.search.v1.SearchService/ListDocuments',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.ListDocumentsRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.ListDocumentsResponse.FromString,
+                _registered_method=True)
+        self.CountDocuments = channel.unary_unary(
+                '/imagesearch.search.v1.SearchService/CountDocuments',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.CountDocumentsRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.CountDocumentsResponse.FromString,
+                _registered_method=True)
         self.DeleteDocuments = channel.unary_unary(
                 '/imagesearch.search.v1.SearchService/DeleteDocuments',
                 request_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.DeleteDocumentsRequest.SerializeToString,
                 response_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.DeleteDocumentsResponse.FromString,
                 _registered_method=True)
+        self.DeleteMatchingDocuments = channel.unary_unary(
+                '/imagesearch.search.v1.SearchService/DeleteMatchingDocuments',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.DeleteMatchingDocumentsRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.DeleteMatchingDocumentsResponse.FromString,
+                _registered_method=True)
         self.Search = channel.unary_unary(
                 '/imagesearch.search.v1.SearchService/Search',
                 request_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.SearchRequest.SerializeToString,
                 response_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.SearchResponse.FromString,
+                _registered_method=True)
+        self.BatchSearch = channel.unary_unary(
+                '/imagesearch.search.v1.SearchService/BatchSearch',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.BatchSearchRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.BatchSearchResponse.FromString,
                 _registered_method=True)
 
 
@@ -91,6 +111,21 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDocuments(self, request, context):
+        """Lists documents by id, in pages. Every document that is there all the time is listed
+        exactly once, whatever is written meanwhile; tokens do not expire.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountDocuments(self, request, context):
+        """Counts documents.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteDocuments(self, request, context):
         """Deletes documents by id. Deleting what is not there is no error.
         """
@@ -98,8 +133,23 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteMatchingDocuments(self, request, context):
+        """Deletes all documents that match a filter, for as long as the call has time: call
+        again until `complete`. A document that is changed meanwhile is looked at again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Search(self, request, context):
         """Finds the documents whose vectors are most similar to a vector.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchSearch(self, request, context):
+        """Makes several searches in one request to Elasticsearch. One that is wrong costs no other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,15 +168,35 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     request_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.GetDocumentsRequest.FromString,
                     response_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.GetDocumentsResponse.SerializeToString,
             ),
+            'ListDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDocuments,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.ListDocumentsRequest.FromString,
+                    response_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.ListDocumentsResponse.SerializeToString,
+            ),
+            'CountDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountDocuments,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.CountDocumentsRequest.FromString,
+                    response_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.CountDocumentsResponse.SerializeToString,
+            ),
             'DeleteDocuments': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteDocuments,
                     request_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.DeleteDocumentsRequest.FromString,
                     response_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.DeleteDocumentsResponse.SerializeToString,
             ),
+            'DeleteMatchingDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteMatchingDocuments,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.DeleteMatchingDocumentsRequest.FromString,
+                    response_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.DeleteMatchingDocumentsResponse.SerializeToString,
+            ),
             'Search': grpc.unary_unary_rpc_method_handler(
                     servicer.Search,
                     request_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.SearchRequest.FromString,
                     response_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.SearchResponse.SerializeToString,
+            ),
+            'BatchSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSearch,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.BatchSearchRequest.FromString,
+                    response_serializer=imagesearch_dot_search_dot_v1_dot_search__service__pb2.BatchSearchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -201,6 +271,60 @@ class SearchService:
             _registered_method=True)
 
     @staticmethod
+    def ListDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.SearchService/ListDocuments',
+            imagesearch_dot_search_dot_v1_dot_search__service__pb2.ListDocumentsRequest.SerializeToString,
+            imagesearch_dot_search_dot_v1_dot_search__service__pb2.ListDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.SearchService/CountDocuments',
+            imagesearch_dot_search_dot_v1_dot_search__service__pb2.CountDocumentsRequest.SerializeToString,
+            imagesearch_dot_search_dot_v1_dot_search__service__pb2.CountDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteDocuments(request,
             target,
             options=(),
@@ -228,6 +352,33 @@ class SearchService:
             _registered_method=True)
 
     @staticmethod
+    def DeleteMatchingDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.SearchService/DeleteMatchingDocuments',
+            imagesearch_dot_search_dot_v1_dot_search__service__pb2.DeleteMatchingDocumentsRequest.SerializeToString,
+            imagesearch_dot_search_dot_v1_dot_search__service__pb2.DeleteMatchingDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Search(request,
             target,
             options=(),
@@ -244,6 +395,33 @@ class SearchService:
             '/imagesearch.search.v1.SearchService/Search',
             imagesearch_dot_search_dot_v1_dot_search__service__pb2.SearchRequest.SerializeToString,
             imagesearch_dot_search_dot_v1_dot_search__service__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.SearchService/BatchSearch',
+            imagesearch_dot_search_dot_v1_dot_search__service__pb2.BatchSearchRequest.SerializeToString,
+            imagesearch_dot_search_dot_v1_dot_search__service__pb2.BatchSearchResponse.FromString,
             options,
             channel_credentials,
             insecure,

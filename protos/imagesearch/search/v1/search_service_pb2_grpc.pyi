@@ -49,10 +49,22 @@ class SearchServiceStub:
     """
     GetDocuments: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.GetDocumentsRequest, _search_service_pb2.GetDocumentsResponse]
     """Reads documents by id, as last written."""
+    ListDocuments: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.ListDocumentsRequest, _search_service_pb2.ListDocumentsResponse]
+    """Lists documents by id, in pages. Every document that is there all the time is listed
+    exactly once, whatever is written meanwhile; tokens do not expire.
+    """
+    CountDocuments: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.CountDocumentsRequest, _search_service_pb2.CountDocumentsResponse]
+    """Counts documents."""
     DeleteDocuments: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.DeleteDocumentsRequest, _search_service_pb2.DeleteDocumentsResponse]
     """Deletes documents by id. Deleting what is not there is no error."""
+    DeleteMatchingDocuments: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.DeleteMatchingDocumentsRequest, _search_service_pb2.DeleteMatchingDocumentsResponse]
+    """Deletes all documents that match a filter, for as long as the call has time: call
+    again until `complete`. A document that is changed meanwhile is looked at again.
+    """
     Search: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.SearchRequest, _search_service_pb2.SearchResponse]
     """Finds the documents whose vectors are most similar to a vector."""
+    BatchSearch: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.BatchSearchRequest, _search_service_pb2.BatchSearchResponse]
+    """Makes several searches in one request to Elasticsearch. One that is wrong costs no other."""
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
@@ -75,10 +87,22 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """
     GetDocuments: _aio.UnaryUnaryMultiCallable[_search_service_pb2.GetDocumentsRequest, _search_service_pb2.GetDocumentsResponse]  # type: ignore[assignment]
     """Reads documents by id, as last written."""
+    ListDocuments: _aio.UnaryUnaryMultiCallable[_search_service_pb2.ListDocumentsRequest, _search_service_pb2.ListDocumentsResponse]  # type: ignore[assignment]
+    """Lists documents by id, in pages. Every document that is there all the time is listed
+    exactly once, whatever is written meanwhile; tokens do not expire.
+    """
+    CountDocuments: _aio.UnaryUnaryMultiCallable[_search_service_pb2.CountDocumentsRequest, _search_service_pb2.CountDocumentsResponse]  # type: ignore[assignment]
+    """Counts documents."""
     DeleteDocuments: _aio.UnaryUnaryMultiCallable[_search_service_pb2.DeleteDocumentsRequest, _search_service_pb2.DeleteDocumentsResponse]  # type: ignore[assignment]
     """Deletes documents by id. Deleting what is not there is no error."""
+    DeleteMatchingDocuments: _aio.UnaryUnaryMultiCallable[_search_service_pb2.DeleteMatchingDocumentsRequest, _search_service_pb2.DeleteMatchingDocumentsResponse]  # type: ignore[assignment]
+    """Deletes all documents that match a filter, for as long as the call has time: call
+    again until `complete`. A document that is changed meanwhile is looked at again.
+    """
     Search: _aio.UnaryUnaryMultiCallable[_search_service_pb2.SearchRequest, _search_service_pb2.SearchResponse]  # type: ignore[assignment]
     """Finds the documents whose vectors are most similar to a vector."""
+    BatchSearch: _aio.UnaryUnaryMultiCallable[_search_service_pb2.BatchSearchRequest, _search_service_pb2.BatchSearchResponse]  # type: ignore[assignment]
+    """Makes several searches in one request to Elasticsearch. One that is wrong costs no other."""
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Documents of an index, and searches among them. Takes vectors, never images.
@@ -112,6 +136,24 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads documents by id, as last written."""
 
     @_abc_1.abstractmethod
+    def ListDocuments(
+        self,
+        request: _search_service_pb2.ListDocumentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.ListDocumentsResponse, _abc.Awaitable[_search_service_pb2.ListDocumentsResponse]]:
+        """Lists documents by id, in pages. Every document that is there all the time is listed
+        exactly once, whatever is written meanwhile; tokens do not expire.
+        """
+
+    @_abc_1.abstractmethod
+    def CountDocuments(
+        self,
+        request: _search_service_pb2.CountDocumentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.CountDocumentsResponse, _abc.Awaitable[_search_service_pb2.CountDocumentsResponse]]:
+        """Counts documents."""
+
+    @_abc_1.abstractmethod
     def DeleteDocuments(
         self,
         request: _search_service_pb2.DeleteDocumentsRequest,
@@ -120,11 +162,29 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes documents by id. Deleting what is not there is no error."""
 
     @_abc_1.abstractmethod
+    def DeleteMatchingDocuments(
+        self,
+        request: _search_service_pb2.DeleteMatchingDocumentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.DeleteMatchingDocumentsResponse, _abc.Awaitable[_search_service_pb2.DeleteMatchingDocumentsResponse]]:
+        """Deletes all documents that match a filter, for as long as the call has time: call
+        again until `complete`. A document that is changed meanwhile is looked at again.
+        """
+
+    @_abc_1.abstractmethod
     def Search(
         self,
         request: _search_service_pb2.SearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_service_pb2.SearchResponse, _abc.Awaitable[_search_service_pb2.SearchResponse]]:
         """Finds the documents whose vectors are most similar to a vector."""
+
+    @_abc_1.abstractmethod
+    def BatchSearch(
+        self,
+        request: _search_service_pb2.BatchSearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.BatchSearchResponse, _abc.Awaitable[_search_service_pb2.BatchSearchResponse]]:
+        """Makes several searches in one request to Elasticsearch. One that is wrong costs no other."""
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
