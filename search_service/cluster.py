@@ -19,10 +19,13 @@ from search_service.errors import (
     IndexNotFoundError,
     NotReadyError,
     OverloadedError,
+    PageExpiredError,
+    RequestTooLargeError,
+    SnapshotError,
 )
 from search_service.settings import Settings
 from service_kit.deadlines import remaining
-from service_kit.errors import DeadlineError, UnavailableError
+from service_kit.errors import DeadlineError, InvalidRequestError, UnavailableError
 
 T = TypeVar("T")
 
@@ -31,6 +34,9 @@ OLDEST = (8, 19)
 
 _FIRST_WITHOUT_VECTORS = (9, 2)
 """From this version on a document's source leaves its vectors out unless they are asked for."""
+
+_FIRST_WITH_PACKED_VECTORS = (9, 3)
+"""From this version on vectors may be written as base64."""
 
 _ATTEMPTS = 4
 _FIRST_PAUSE_S = 0.1
@@ -52,6 +58,7 @@ class Cluster:
         self._read_timeout_s = read_timeout_s
         self._write_timeout_s = write_timeout_s
         self._version = ""
+        self._has_scripts: bool | None = None
 
     def reading(self) -> AsyncElasticsearch:
         """The client, for a read within the call's deadline."""
@@ -60,6 +67,10 @@ class Cluster:
     def writing(self) -> AsyncElasticsearch:
         """The client, for a write within the call's deadline."""
         return self._client.options(request_timeout=_at_least(remaining(self._write_timeout_s)))
+
+    def patient(self, seconds: float) -> AsyncElasticsearch:
+        """The client, for a request that may take long, whatever the call's deadline."""
+        return self._client.options(request_timeout=seconds)
 
     async def version(self) -> str:
         """The server's version, e.g. "9.2.2"; of several nodes, the oldest. Asked once.
@@ -74,10 +85,38 @@ class Cluster:
             self._version = min(versions, key=_parsed)
         return self._version
 
-    async def vector_parameters(self) -> dict[str, Any]:
-        """Query parameters that make a read of sources include the vectors."""
-        new = _parsed(await self.version()) >= _FIRST_WITHOUT_VECTORS
-        return {"_source_exclude_vectors": "false"} if new else {}
+    async def leaves_vectors_out(self) -> bool:
+        """Whether a document's source comes without its vector unless it is asked for.
+
+        Raises:
+            ServiceError: Elasticsearch does not answer.
+        """
+        return _parsed(await self.version()) >= _FIRST_WITHOUT_VECTORS
+
+    async def has_scripts(self) -> bool:
+        """Whether every node has Painless.
+
+        Raises:
+            ServiceError: Elasticsearch does not answer.
+        """
+        if self._has_scripts is None:
+            with errors_of("*"):
+                info = await self.reading().nodes.info(
+                    metric="plugins", filter_path="nodes.*.modules.name"
+                )
+            self._has_scripts = all(
+                any(module["name"] == "lang-painless" for module in node.get("modules", ()))
+                for node in info.get("nodes", {"": {}}).values()
+            )
+        return self._has_scripts
+
+    async def packs_vectors(self) -> bool:
+        """Whether vectors may be written as base64 of big-endian float32.
+
+        Raises:
+            ServiceError: Elasticsearch does not answer.
+        """
+        return _parsed(await self.version()) >= _FIRST_WITH_PACKED_VECTORS
 
     async def check(self) -> None:
         """Returns if the cluster has a master and is of a version that is supported.
@@ -90,7 +129,7 @@ class Cluster:
             with errors_of("*"):
                 await self.reading().cluster.health(timeout="1s", filter_path="status")
         except UnavailableError:
-            self._version = ""  # it may come back as another
+            self._version, self._has_scripts = "", None  # it may come back as another
             raise
         if _parsed(version := await self.version()) < OLDEST:
             raise UnavailableError(f"Elasticsearch {version} is too old; 8.19 or later is needed")
@@ -155,33 +194,47 @@ def errors_of(index: str) -> Iterator[None]:
     except TransportError as error:
         raise UnavailableError("Elasticsearch does not answer") from error
     except ApiError as error:
-        translated = translate(error.status_code, _type(error.body), _reason(error.body), index)
+        translated = translate(error.status_code, error.body, index)
         if translated is None:
             raise
         raise translated from error
 
 
-def translate(status: int, kind: str, reason: str, index: str) -> Exception | None:
+def error_of(body: Any, index: str) -> Exception:
+    """Makes our error of an answer that has failed within one that has not."""
+    found = translate(body.get("status", 500), body, index)
+    return found or RuntimeError(f"{_type(body)}: {_reason(body)}")
+
+
+def translate(status: int, body: Any, index: str) -> Exception | None:
     """Makes our error of Elasticsearch's; None where it can only be a bug of ours.
 
     Args:
         status: HTTP status.
-        kind: Type of the error, e.g. "index_not_found_exception".
-        reason: What it says.
+        body: With an "error" of a type, e.g. "index_not_found_exception", and a reason.
         index: Name of the index the request is about.
     """
+    kind, reason = _type(body), _reason(body)
     if kind == "index_not_found_exception" or "require_alias" in reason:
         return IndexNotFoundError(index)
     if kind in ("resource_already_exists_exception", "invalid_alias_name_exception"):
         return IndexExistsError(index)
     if kind == "cluster_block_exception" and status in (403, 429):
         return IndexBlockedError(index, reason)
+    if "search_context_missing_exception" in _kinds(body):
+        return PageExpiredError()
+    if kind.startswith(("repository_", "snapshot_", "invalid_snapshot_name")):
+        return SnapshotError(reason)
+    if status == 413 or (kind == "circuit_breaking_exception" and _is_permanent(body)):
+        return RequestTooLargeError(reason)
     if status == 429:
         return OverloadedError()
     if status in (502, 503, 504):
         return NotReadyError()
     if status in (401, 403):
         return UnavailableError("Elasticsearch refuses the credentials of search_service")
+    if status == 400 and reason.startswith("Failed to parse query"):
+        return InvalidRequestError([("lucene_query", _deepest(body).partition("\n")[0])])
     return None
 
 
@@ -193,11 +246,38 @@ def _parsed(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.partition("-")[0].split("."))
 
 
-def _type(body: Any) -> str:
+def _causes(body: Any) -> list[dict[str, Any]]:
+    """The error of an answer and what caused it, the root first."""
     error = body.get("error") if isinstance(body, dict) else None
-    return str(error.get("type", "")) if isinstance(error, dict) else ""
+    if not isinstance(error, dict):
+        return []
+    return [*error.get("root_cause", ()), error]
+
+
+def _kinds(body: Any) -> set[str]:
+    return {str(cause.get("type", "")) for cause in _causes(body)}
+
+
+def _type(body: Any) -> str:
+    causes = _causes(body)
+    return str(causes[0].get("type", "")) if causes else ""
 
 
 def _reason(body: Any) -> str:
-    error = body.get("error") if isinstance(body, dict) else None
-    return str(error.get("reason", "")) if isinstance(error, dict) else str(error)
+    causes = _causes(body)
+    if causes:
+        return str(causes[0].get("reason", ""))
+    return str(body.get("error", body)) if isinstance(body, dict) else str(body)
+
+
+def _is_permanent(body: Any) -> bool:
+    return any(cause.get("durability") == "PERMANENT" for cause in _causes(body))
+
+
+def _deepest(body: Any) -> str:
+    """What the innermost cause of a failed search says."""
+    failed = body["error"].get("failed_shards") or [{"reason": body["error"]}]
+    cause = failed[0]["reason"]
+    while "caused_by" in cause:
+        cause = cause["caused_by"]
+    return str(cause.get("reason", ""))

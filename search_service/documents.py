@@ -1,13 +1,15 @@
-"""Documents of an index: reading, deleting, searching."""
+"""Documents of an index: reading and deleting by id."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from search_service.bulk import bulk, item_error, item_of
 from search_service.cluster import Cluster, errors_of, patiently
 from search_service.errors import OverloadedError
 from search_service.mappings import VECTOR_FIELD
-from search_service.queries import KnnSearch, knn_body
+from search_service.mirroring import Written
 
 Found = Mapping[str, Any]
 """A document as Elasticsearch's "get" answers: `_source`, `_seq_no`, `_primary_term`."""
@@ -26,9 +28,9 @@ async def get(
         image_ids: Ids.
         vectors: Read the vectors too.
     """
-    parameters = {} if not vectors else await cluster.vector_parameters()
-    if not vectors:
-        parameters = {"_source_excludes": VECTOR_FIELD}
+    parameters = {} if vectors else {"_source_excludes": VECTOR_FIELD}
+    if vectors and await cluster.leaves_vectors_out():
+        parameters = {"_source_exclude_vectors": "false"}
 
     async def ask() -> Any:
         with errors_of(index):
@@ -45,9 +47,26 @@ async def get(
     return [doc if doc.get("found") else None for doc in answer["docs"]]
 
 
+@dataclass
+class Deleted:
+    """What became of documents that were to be deleted.
+
+    Attributes:
+        was_there: Each id, and whether it was there.
+        written: The deletions, as the index has them now.
+    """
+
+    was_there: dict[str, bool] = field(default_factory=dict)
+    written: list[Written] = field(default_factory=list)
+
+
 async def delete(
-    cluster: Cluster, index: str, image_ids: Sequence[str], refresh: str
-) -> dict[str, bool]:
+    cluster: Cluster,
+    index: str,
+    image_ids: Sequence[str],
+    refresh: str,
+    conditions: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+) -> Deleted:
     """Deletes documents.
 
     Args:
@@ -55,23 +74,27 @@ async def delete(
         index: Name of the index.
         image_ids: Ids.
         refresh: Elasticsearch's `refresh` parameter.
-
-    Returns:
-        Each id, and whether it was there.
+        conditions: By id: `if_seq_no` and `if_primary_term` of the document to delete; one that
+            was written since counts as not there.
 
     Raises:
         ServiceError: Some may not be deleted; it is safe to call again.
     """
-    was_there: dict[str, bool] = {}
+    deleted = Deleted()
 
     async def attempt() -> None:
-        ids = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in was_there]
-        items = await bulk(cluster, index, [{"delete": {"_id": each}} for each in ids], refresh)
+        ids = [each for each in dict.fromkeys(image_ids) if each not in deleted.was_there]
+        actions = [({"delete": {"_id": each, **conditions.get(each, {})}}, None) for each in ids]
+        items = await bulk(cluster, index, actions, refresh)
         failure: Exception | None = None
         for image_id, answer in zip(ids, items, strict=True):
             item = item_of(answer)
             if item["status"] in (200, 404) and "error" not in item:
-                was_there[image_id] = item["status"] == 200
+                deleted.was_there[image_id] = item["status"] == 200
+                number = item["_seq_no"]
+                deleted.written.append(Written(image_id, item["_index"], number, None))
+            elif item["status"] == 409:
+                deleted.was_there[image_id] = False
             else:
                 failure = item_error(item, index, image_id)
                 if isinstance(failure, OverloadedError):
@@ -80,26 +103,4 @@ async def delete(
             raise failure
 
     await patiently(attempt)
-    return was_there
-
-
-async def search(
-    cluster: Cluster, index: str, query: KnnSearch, similarity: str
-) -> Mapping[str, Any]:
-    """Searches. Answers Elasticsearch's body; a shard that cannot answer is an error."""
-    body = knn_body(query, similarity)
-
-    async def ask() -> Mapping[str, Any]:
-        with errors_of(index):
-            answer = await cluster.reading().search(
-                index=index,
-                knn=body["knn"],
-                size=body["size"],
-                source=body["_source"],
-                track_total_hits=body["track_total_hits"],
-                allow_partial_search_results=False,
-            )
-            found: Mapping[str, Any] = answer.body
-            return found
-
-    return await patiently(ask)
+    return deleted

@@ -3,9 +3,18 @@
 ServiceError
 ├── IndexNotFoundError       NOT_FOUND
 ├── DocumentNotFoundError    NOT_FOUND
+├── RevisionNotFoundError    NOT_FOUND
+├── OperationNotFoundError   NOT_FOUND
 ├── IndexExistsError         ALREADY_EXISTS
 ├── VectorMismatchError      FAILED_PRECONDITION: another space or length than the index has
 ├── IndexBlockedError        FAILED_PRECONDITION: the index takes no writes
+├── RevisionStateError       FAILED_PRECONDITION: the revision is live, or is not, or not fit
+├── OperationRunningError    FAILED_PRECONDITION: the index has one of this kind already
+├── OperationCancelledError  CANCELLED
+├── SnapshotError            FAILED_PRECONDITION: it cannot be made or restored
+├── ScriptsMissingError      FAILED_PRECONDITION: an exact search needs scripts
+├── PageExpiredError         FAILED_PRECONDITION: begin with the first page again
+├── RequestTooLargeError     RESOURCE_EXHAUSTED: more than Elasticsearch ever takes at once
 ├── ConflictError            ABORTED: others kept changing the document
 └── RetryableError
     ├── OverloadedError      RESOURCE_EXHAUSTED, with RetryInfo
@@ -109,3 +118,90 @@ class NotReadyError(UnavailableError):
 
     def __init__(self) -> None:
         super().__init__("Elasticsearch is not ready: no master or no shard", timedelta(seconds=2))
+
+
+class RevisionNotFoundError(ServiceError):
+    """The index has no revision of this number."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "REVISION_NOT_FOUND"
+
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__(f"index {name!r} has no revision {number}; ListRevisions lists them")
+
+
+class OperationNotFoundError(ServiceError):
+    """There is no operation of this name."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "OPERATION_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no operation {name!r}; ListOperations lists those there are")
+
+
+class RevisionStateError(ServiceError):
+    """The revision is not in the state that the call needs."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "REVISION_STATE"
+
+
+class OperationRunningError(ServiceError):
+    """The index has an operation of this kind already."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "OPERATION_RUNNING"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"operation {name!r} does this already; wait for it or cancel it")
+
+
+class OperationCancelledError(ServiceError):
+    """CancelOperation was called."""
+
+    code = grpc.StatusCode.CANCELLED
+    reason = "CANCELLED"
+
+    def __init__(self) -> None:
+        super().__init__("the operation was cancelled")
+
+
+class SnapshotError(ServiceError):
+    """The snapshot cannot be made or restored: the message says why."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "SNAPSHOT"
+
+
+class ScriptsMissingError(ServiceError):
+    """This Elasticsearch has no Painless."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "NO_SCRIPTS"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "exact search needs an index of vector type FLAT, or an Elasticsearch with Painless "
+            "on every node"
+        )
+
+
+class PageExpiredError(ServiceError):
+    """The point in time that the pages share is gone."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "PAGE_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("the page token is too old; begin with the first page again")
+
+
+class RequestTooLargeError(ServiceError):
+    """Elasticsearch will not take this much in one piece, now or later."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "TOO_LARGE"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"it is more than Elasticsearch takes at once: {why}")

@@ -46,6 +46,14 @@ def to_query(tree: types.Filter, path: str, wrong: Violations) -> dict[str, Any]
     return _Translation(wrong).query(tree, path, MAX_DEPTH)
 
 
+def facet_field(name: str, path: str, wrong: Violations) -> str:
+    """Elasticsearch's name of a field whose values can be counted; notes if they cannot."""
+    if _kind(name) != "text":
+        known = ", ".join(field for field, kind in _KINDS.items() if kind == "text")
+        wrong.add(path, f"{name!r} has no values to count; these have: {known}, {_ATTRIBUTES}KEY")
+    return "caption.keyword" if name == "caption" else name
+
+
 class _Translation:
     def __init__(self, wrong: Violations) -> None:
         self._wrong = wrong

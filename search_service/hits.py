@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from imagesearch.search.v1 import search_service_pb2 as pb
 
 from search_service.queries import ROUNDING, KnnSearch, score
@@ -23,8 +24,15 @@ def search_response(
     response = pb.SearchResponse()
     response.took.FromTimedelta(timedelta(milliseconds=answer["took"]))
     for hit in answer["hits"]["hits"]:
-        value = score(hit["_score"], similarity)
+        value = search.factor * score(hit["_score"], similarity)
         if search.min_score is None or value >= search.min_score - ROUNDING:
             document = from_record(hit["_id"], hit.get("_source", {}))
             response.hits.add(document=document, score=value)
+    counted = answer.get("aggregations", {})
+    for i, field in enumerate(search.facets if counted else ()):
+        facet = response.facets.add(field=field.removesuffix(".keyword"))
+        for bucket in counted[str(i)]["buckets"]:
+            facet.values.add(value=bucket["key"], count=bucket["doc_count"])
+    if "profile" in answer:
+        response.profile_json = orjson.dumps(answer["profile"]).decode()
     return response

@@ -1,16 +1,21 @@
 """IndexService: each RPC parses, acts, renders."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from google.longrunning import operations_pb2
 from imagesearch.search.v1 import index_service_pb2 as pb
 from imagesearch.search.v1 import index_service_pb2_grpc as pb_grpc
 
 from image_kit.naming import index_name
-from search_service import wire
+from search_service import index_wire, maintenance, sampling
 from search_service.cluster import Cluster
 from search_service.indexes import Indexes, Statistics
-from search_service.mappings import Definition
+from search_service.mappings import Index, bytes_per_vector
+from search_service.operation_servicer import Rendering
+from search_service.operations import Operations
 from search_service.records import timestamp
+from search_service.revisions import Revisions
 from service_kit.errors import Violations
 
 if TYPE_CHECKING:
@@ -29,41 +34,63 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
     """The RPCs of IndexService.
 
     Args:
-        indexes: Does the work.
-        cluster: Tells its version.
+        cluster: Where the indexes are.
+        indexes: Does the short work.
+        revisions: Finds revisions.
+        operations: Do the long work.
+        rendering: Renders operations.
     """
 
-    def __init__(self, indexes: Indexes, cluster: Cluster) -> None:
-        self._indexes = indexes
+    def __init__(
+        self,
+        cluster: Cluster,
+        indexes: Indexes,
+        revisions: Revisions,
+        operations: Operations,
+        rendering: Rendering,
+    ) -> None:
         self._cluster = cluster
+        self._indexes = indexes
+        self._revisions = revisions
+        self._operations = operations
+        self._rendering = rendering
 
     async def CreateIndex(
         self, request: pb.CreateIndexRequest, context: "Context"
     ) -> pb.CreateIndexResponse:
-        name, space, options = wire.new_index(request)
-        definition = await self._indexes.create(name, space, options)
-        return pb.CreateIndexResponse(index=(await self._render([definition]))[0])
+        name, space, options = index_wire.new_index(request)
+        index = await self._indexes.create(name, space, options)
+        return pb.CreateIndexResponse(index=(await self.render([index]))[0])
 
     async def GetIndex(
         self, request: pb.GetIndexRequest, context: "Context"
     ) -> pb.GetIndexResponse:
-        definition = await self._indexes.definition(index_name(request.name, "name"))
-        return pb.GetIndexResponse(index=(await self._render([definition]))[0])
+        index = await self._indexes.get(index_name(request.name, "name"))
+        return pb.GetIndexResponse(index=(await self.render([index]))[0])
 
     async def ListIndexes(
         self, request: pb.ListIndexesRequest, context: "Context"
     ) -> pb.ListIndexesResponse:
-        size, after = wire.page(request)
-        left = [each for each in await self._indexes.all() if each.name > after]
+        size, after = index_wire.page(request)
+        left = [each for each in await self._indexes.all() if each.live.name > after]
         page = left[:size]
-        token = wire.page_token(page[-1].name) if len(left) > size else ""
-        return pb.ListIndexesResponse(indexes=await self._render(page), next_page_token=token)
+        token = index_wire.page_token(page[-1].live.name) if len(left) > size else ""
+        return pb.ListIndexesResponse(indexes=await self.render(page), next_page_token=token)
 
     async def RefreshIndex(
         self, request: pb.RefreshIndexRequest, context: "Context"
     ) -> pb.RefreshIndexResponse:
-        await self._indexes.refresh(index_name(request.name, "name"))
+        index = await self._indexes.get_now(index_name(request.name, "name"))
+        await self._indexes.refresh(index.live)
         return pb.RefreshIndexResponse()
+
+    async def UpdateIndex(
+        self, request: pb.UpdateIndexRequest, context: "Context"
+    ) -> pb.UpdateIndexResponse:
+        name, replicas, refresh_ms = index_wire.update(request)
+        await self._indexes.update(name, replicas, refresh_ms)
+        index = await self._indexes.get_now(name)
+        return pb.UpdateIndexResponse(index=(await self.render([index]))[0])
 
     async def DeleteIndex(
         self, request: pb.DeleteIndexRequest, context: "Context"
@@ -75,21 +102,79 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         await self._indexes.delete(index_name(request.name, "name"))
         return pb.DeleteIndexResponse()
 
-    async def _render(self, definitions: list[Definition]) -> list[pb.Index]:
+    async def OptimizeIndex(
+        self, request: pb.OptimizeIndexRequest, context: "Context"
+    ) -> operations_pb2.Operation:
+        name = index_name(request.name, "name")
+        wrong = Violations()
+        if not 0 <= request.max_segments <= 100:
+            wrong.add("max_segments", f"is {request.max_segments}; 1 to 100 are allowed")
+        wrong.raise_if_any()
+        await self._indexes.get_now(name)
+        given = {"max_segments": request.max_segments or 1}
+        return await self._start(maintenance.OPTIMIZE, name, given)
+
+    async def MeasureRecall(
+        self, request: pb.MeasureRecallRequest, context: "Context"
+    ) -> pb.MeasureRecallResponse:
+        samples, k, candidates = index_wire.recall(request)
+        _, revision = await self._revisions.get(index_name(request.name, "name"), request.revision)
+        recalls, count = await sampling.measure_recall(
+            self._cluster, revision, samples, k, candidates
+        )
+        response = pb.MeasureRecallResponse(samples=count)
+        for each in recalls:
+            recall = response.recalls.add(
+                num_candidates=each.num_candidates, recall=each.mean, least=each.least
+            )
+            recall.took_p50.FromTimedelta(timedelta(milliseconds=each.took_ms))
+        return response
+
+    async def SnapshotIndex(
+        self, request: pb.SnapshotIndexRequest, context: "Context"
+    ) -> operations_pb2.Operation:
+        name = index_name(request.name, "name")
+        index_wire.check_snapshot(request.repository, request.snapshot or "unnamed")
+        await self._indexes.get_now(name)
+        record = self._operations.new(
+            maintenance.SNAPSHOT, name, {"repository": request.repository}
+        )
+        record.request["snapshot"] = request.snapshot or record.id.lower()
+        return await self._rendering.render(await self._operations.start(record))
+
+    async def RestoreIndex(
+        self, request: pb.RestoreIndexRequest, context: "Context"
+    ) -> operations_pb2.Operation:
+        index_wire.check_snapshot(request.repository, request.snapshot)
+        given = {"repository": request.repository, "snapshot": request.snapshot}
+        return await self._start(maintenance.RESTORE, "", given)
+
+    async def _start(self, kind: str, name: str, given: dict[str, Any]) -> operations_pb2.Operation:
+        record = self._operations.new(kind, name, given)
+        return await self._rendering.render(await self._operations.start(record))
+
+    async def render(self, indexes: list[Index]) -> list[pb.Index]:
+        """Renders indexes, with what they hold now."""
         version = await self._cluster.version()
-        statistics = await self._indexes.statistics(definitions)
-        return [_index(d, s, version) for d, s in zip(definitions, statistics, strict=True)]
+        statistics = await self._indexes.statistics([index.live for index in indexes])
+        return [_index(i, s, version) for i, s in zip(indexes, statistics, strict=True)]
 
 
-def _index(definition: Definition, statistics: Statistics, version: str) -> pb.Index:
+def _index(index: Index, statistics: Statistics, version: str) -> pb.Index:
+    live = index.live
+    bytes_each = bytes_per_vector(live.options)
     return pb.Index(
-        name=definition.name,
-        physical_index=definition.physical,
-        space=definition.space,
-        options=wire.options_message(definition.options),
+        name=live.name,
+        physical_index=live.physical,
+        space=live.space,
+        options=index_wire.options_message(live.options),
         document_count=statistics.documents,
         size_bytes=statistics.size_bytes,
         health=_HEALTH.get(statistics.health, pb.INDEX_HEALTH_UNSPECIFIED),
-        created_at=timestamp(definition.created_at),
+        created_at=timestamp(live.created_at),
         elasticsearch_version=version,
+        revision=live.number,
+        bytes_per_vector=bytes_each,
+        search_memory_bytes=bytes_each * statistics.documents,
+        segments=statistics.segments,
     )

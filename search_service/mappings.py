@@ -1,5 +1,6 @@
 """What an index is made with, as Elasticsearch wants it. Pure."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ DEFAULT_M = 16
 DEFAULT_EF_CONSTRUCTION = 100
 
 _META = "imagesearch"
+
+# Bytes that a node of the graph takes a neighbour, as Lucene keeps them in memory.
+_BYTES_A_NEIGHBOUR = 4
 
 # Candidates of a quantised search, in multiples of k, that are scored again with the full
 # vectors: scores are then exact, and the coarser the vectors the more there must be.
@@ -70,57 +74,139 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Definition:
-    """An index as it was made.
+class Revision:
+    """A physical index.
 
     Attributes:
-        name: The alias, which requests use.
-        physical: The index behind it.
+        name: Of the index that it is a revision of.
+        number: 1, 2, 3, …
         space: What its vectors may be compared with.
         options: What it was made with.
         created_at: RFC 3339.
+        epoch: Which promotion of the index made it live; 1 if it was live from the start,
+            0 if it never was. Its writes count from there: see `version`.
+        promoted_at: When, RFC 3339; "" if it was live from the start, or never.
+        operation: Id of the operation that made it; "" without.
+        live: The index's name is an alias of it.
     """
 
     name: str
-    physical: str
+    number: int
     space: str
     options: Options
     created_at: str
+    epoch: int = 0
+    promoted_at: str = ""
+    operation: str = ""
+    live: bool = False
+
+    @property
+    def physical(self) -> str:
+        """Name of the physical index."""
+        return f"{self.name}-{self.number:06d}"
+
+    @property
+    def alias(self) -> str:
+        """Another name of it, for writes: they never make an index that is not there."""
+        return f"{self.name}@{self.number}"
+
+    def version(self, seq_no: int) -> int:
+        """Version that other revisions give a document, as last written here.
+
+        Sequence numbers of a live revision only grow, and epochs do: a copy that comes late
+        never replaces a newer one.
+        """
+        return (self.epoch << 40) + seq_no
 
 
-def physical_name(name: str) -> str:
-    """Name of the first physical index behind an alias."""
-    return f"{name}-000001"
+@dataclass(frozen=True)
+class Index:
+    """An index: its live revision and the others, by number."""
+
+    live: Revision
+    others: tuple[Revision, ...] = ()
+
+    @property
+    def revisions(self) -> list[Revision]:
+        """All, by number."""
+        return sorted((self.live, *self.others), key=lambda revision: revision.number)
+
+    def revision(self, number: int) -> Revision | None:
+        """The one of a number; 0 means the live one."""
+        if number == 0:
+            return self.live
+        return next((each for each in self.revisions if each.number == number), None)
 
 
-def index_body(definition: Definition) -> dict[str, Any]:
-    """Builds the body of the request that creates the index."""
-    options = definition.options
+def is_revision(alias: str) -> bool:
+    """Whether this is the alias of a revision, and not the name of an index."""
+    return "@" in alias
+
+
+def index_body(revision: Revision) -> dict[str, Any]:
+    """Builds the body of the request that creates a revision's physical index."""
+    options = revision.options
     settings: dict[str, Any] = {
         "number_of_shards": options.shards,
         # The default, stated: an acknowledged write is on the disk.
         "translog.durability": "request",
+        # A copy that was read before a deletion must not come back after it.
+        "gc_deletes": "1h",
+        **replica_settings(options),
     }
-    if options.replicas is None:
-        settings["auto_expand_replicas"] = "0-1"
-    else:
-        settings["number_of_replicas"] = options.replicas
     if options.refresh_ms is not None:
         settings["refresh_interval"] = f"{options.refresh_ms}ms"
-    meta = {
-        "space": definition.space,
-        "options": asdict(options),
-        "created_at": definition.created_at,
-    }
+    aliases: dict[str, Any] = {revision.alias: {}}
+    if revision.live:
+        aliases[revision.name] = {"is_write_index": True}
     return {
-        "aliases": {definition.name: {"is_write_index": True}},
+        "aliases": aliases,
         "settings": {"index": settings},
         "mappings": {
             "dynamic": "strict",
-            "_meta": {_META: meta},
+            "_meta": meta_of(revision),
             "properties": {**PROPERTIES, VECTOR_FIELD: _vector_mapping(options)},
         },
     }
+
+
+def replica_settings(options: Options) -> dict[str, Any]:
+    """The settings of an index that say how many copies it has."""
+    if options.replicas is None:
+        return {"auto_expand_replicas": "0-1"}
+    return {"auto_expand_replicas": False, "number_of_replicas": options.replicas}
+
+
+def meta_of(revision: Revision) -> dict[str, Any]:
+    """What the mapping remembers of a revision."""
+    return {
+        _META: {
+            "space": revision.space,
+            "options": asdict(revision.options),
+            "created_at": revision.created_at,
+            "epoch": revision.epoch,
+            "promoted_at": revision.promoted_at,
+            "operation": revision.operation,
+        }
+    }
+
+
+def bytes_per_vector(options: Options) -> int:
+    """What a vector takes of the memory that searches read, its part of the graph included.
+
+    After Elasticsearch's guide "Tune approximate kNN search", on file system cache.
+    """
+    dimensions = options.dimensions
+    graph = options.m * _BYTES_A_NEIGHBOUR if options.m else 0
+    match options.vector_type.partition("_")[0]:
+        case "int8":
+            return dimensions + 4 + graph
+        case "int4":
+            return dimensions // 2 + 4 + graph
+        case "bbq":
+            return math.ceil(dimensions / 8) + 14 + graph
+        case _:
+            return 4 * dimensions + graph
 
 
 def _vector_mapping(options: Options) -> dict[str, Any]:
@@ -139,7 +225,7 @@ def _vector_mapping(options: Options) -> dict[str, Any]:
     }
 
 
-def definition_of(physical: str, described: dict[str, Any]) -> Definition | None:
+def revision_of(physical: str, described: dict[str, Any]) -> Revision | None:
     """Reads an index's description; None if this service has not made the index.
 
     Args:
@@ -147,13 +233,22 @@ def definition_of(physical: str, described: dict[str, Any]) -> Definition | None
         described: As Elasticsearch's "get index" answers; aliases and `_meta` are enough.
     """
     meta = described.get("mappings", {}).get("_meta", {}).get(_META)
-    aliases = [
-        name for name, alias in described.get("aliases", {}).items() if alias.get("is_write_index")
-    ]
-    if meta is None or len(aliases) != 1:
+    name, _, number = physical.rpartition("-")
+    if meta is None or not number.isdigit():
         return None
+    alias = described.get("aliases", {}).get(name, {})
+    live = bool(alias.get("is_write_index"))
     try:
-        options = Options(**meta["options"])
-        return Definition(aliases[0], physical, meta["space"], options, meta["created_at"])
+        return Revision(
+            name,
+            int(number),
+            meta["space"],
+            Options(**meta["options"]),
+            meta["created_at"],
+            epoch=meta.get("epoch", int(live)),
+            promoted_at=meta.get("promoted_at", ""),
+            operation=meta.get("operation", ""),
+            live=live,
+        )
     except (KeyError, TypeError):  # written by somebody else, or by a version to come
         return None

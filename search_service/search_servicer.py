@@ -1,9 +1,10 @@
 """SearchService: each RPC parses, acts, renders."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from google.rpc import code_pb2, status_pb2
@@ -12,27 +13,40 @@ from imagesearch.search.v1 import search_service_pb2 as pb
 from imagesearch.search.v1 import search_service_pb2_grpc as pb_grpc
 
 from image_kit.naming import index_name
-from search_service import documents, hits, wire
+from search_service import document_wire, documents, hits, search_wire, searching, walking
+from search_service.bulk_loading import BulkLoads, Load
 from search_service.cluster import Cluster
-from search_service.errors import DocumentNotFoundError, IndexNotFoundError
+from search_service.deleting import Deleter
+from search_service.errors import (
+    DocumentNotFoundError,
+    IndexNotFoundError,
+    RevisionNotFoundError,
+    RevisionStateError,
+)
 from search_service.indexes import Indexes
-from search_service.mappings import VECTOR_FIELD
+from search_service.mappings import VECTOR_FIELD, Index, Revision
+from search_service.queries import KnnSearch
 from search_service.records import from_record, now, to_record
 from search_service.upserting import Upsert
 from search_service.writing import Writer
 from service_kit import streaming
 from service_kit.budget import ByteBudget
-from service_kit.errors import ServiceError
+from service_kit.errors import ServiceError, Violations
 
 if TYPE_CHECKING:
     import grpc
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 MAX_UNANSWERED = 2_000
 """Most documents of one stream that have been read and not answered."""
+
+MAX_SEARCHES = 100
+"""Most searches in one batch."""
 
 _BYTES_A_VALUE = 20
 """About what a value of a vector takes in JSON."""
@@ -45,6 +59,8 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         cluster: Where documents are.
         indexes: What the indexes are.
         writer: Writes documents.
+        deleter: Deletes them.
+        loads: Switches indexes to loading.
         room: Bounds the bytes of documents that have been read and not answered.
         stopping: Set when the server stops: streams then end after what they have read.
     """
@@ -54,47 +70,60 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         cluster: Cluster,
         indexes: Indexes,
         writer: Writer,
+        deleter: Deleter,
+        loads: BulkLoads,
         room: ByteBudget,
         stopping: asyncio.Event,
     ) -> None:
         self._cluster = cluster
         self._indexes = indexes
         self._writer = writer
+        self._deleter = deleter
+        self._loads = loads
         self._room = room
         self._stopping = stopping
 
     async def UpsertDocuments(
         self, request_iterator: AsyncIterator[pb.UpsertDocumentsRequest], context: "Context"
     ) -> AsyncIterator[pb.UpsertDocumentsResponse]:
-        answers = streaming.answers(
-            aiter(request_iterator), self._begin, most=MAX_UNANSWERED, stopping=self._stopping
-        )
-        async with aclosing(answers):
-            async for answer in answers:
-                yield answer
+        async with self._loads.stream() as load:
+            answers = streaming.answers(
+                aiter(request_iterator),
+                partial(self._begin, load),
+                most=MAX_UNANSWERED,
+                stopping=self._stopping,
+            )
+            async with aclosing(answers):
+                async for answer in answers:
+                    yield answer
 
     async def _begin(
-        self, request: pb.UpsertDocumentsRequest
+        self, load: Load, request: pb.UpsertDocumentsRequest
     ) -> asyncio.Task[pb.UpsertDocumentsResponse]:
         size = request.document.ByteSize() + _BYTES_A_VALUE * len(request.vector.values)
         taken = await self._room.take(size)
-        task = asyncio.create_task(self._upsert(request, size))
+        task = asyncio.create_task(self._upsert(load, request, size))
         task.add_done_callback(lambda _: self._room.give_back(taken))
         return task
 
     async def _upsert(
-        self, request: pb.UpsertDocumentsRequest, size: int
+        self, load: Load, request: pb.UpsertDocumentsRequest, size: int
     ) -> pb.UpsertDocumentsResponse:
         response = pb.UpsertDocumentsResponse(
             request_id=request.request_id, image_id=request.document.image_id
         )
         try:
-            index = await self._indexes.definition(index_name(request.index))
-            wire.check_document(request.document)
-            values = wire.vector(request.vector, index)
+            index = await self._indexes.get(index_name(request.index))
+            document_wire.check_document(request.document)
+            revision = _written_to(index, request.revision)
+            values = search_wire.vector(request.vector, revision)
             upsert = Upsert(to_record(request.document, now()), values, size)
-            refresh = wire.REFRESH.get(request.refresh, "false")
-            outcome = await self._writer.submit(index.name, upsert, refresh)
+            refresh = document_wire.REFRESH.get(request.refresh, "false")
+            if request.bulk_load:
+                refresh = "false"  # the index is not refreshed: waiting for it would take for ever
+                await load.into(index.live.name)
+            alias = revision.alias if request.revision else revision.name
+            outcome = await self._writer.submit(alias, upsert, refresh)
             response.outcome = types.UpsertOutcome.Value(f"UPSERT_OUTCOME_{outcome.name}")
         except IndexNotFoundError as error:
             self._indexes.forget(index_name(request.index))
@@ -110,40 +139,151 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
     async def GetDocuments(
         self, request: pb.GetDocumentsRequest, context: "Context"
     ) -> pb.GetDocumentsResponse:
-        ids = wire.image_ids(request.image_ids)
-        index = await self._indexes.definition(index_name(request.index))
-        found = await documents.get(self._cluster, index.name, ids, request.include_vectors)
+        ids = document_wire.image_ids(request.image_ids)
+        live = (await self._indexes.get(index_name(request.index))).live
+        found = await documents.get(self._cluster, live.name, ids, request.include_vectors)
+        if any(known and known["_index"] != live.physical for known in found):  # just promoted
+            live = (await self._indexes.get_now(live.name)).live
         response = pb.GetDocumentsResponse()
         for image_id, known in zip(ids, found, strict=True):
             if known is None:
-                error = DocumentNotFoundError(index.name, image_id).to_status()
+                error = DocumentNotFoundError(live.name, image_id).to_status()
                 response.results.add(error=error)
                 continue
             result = response.results.add(document=from_record(image_id, known["_source"]))
             if request.include_vectors:
                 values = known["_source"][VECTOR_FIELD]
-                result.vector.CopyFrom(types.Vector(values=values, space=index.space))
+                result.vector.CopyFrom(types.Vector(values=values, space=live.space))
         return response
+
+    async def ListDocuments(
+        self, request: pb.ListDocumentsRequest, context: "Context"
+    ) -> pb.ListDocumentsResponse:
+        wanted = document_wire.listing(request)
+
+        async def read(live: Revision) -> pb.ListDocumentsResponse:
+            found = await walking.page(
+                self._cluster,
+                live,
+                wanted.after,
+                wanted.size + 1,
+                query=wanted.query,
+                fields=tuple(request.fields),
+                vectors=request.include_vectors,
+            )
+            response = pb.ListDocumentsResponse()
+            for hit in found[: wanted.size]:
+                listed = response.documents.add(document=from_record(hit["_id"], hit["_source"]))
+                if request.include_vectors:
+                    values = hit["_source"][VECTOR_FIELD]
+                    listed.vector.CopyFrom(types.Vector(values=values, space=live.space))
+            if len(found) > wanted.size:
+                response.next_page_token = found[wanted.size - 1]["_id"]
+            return response
+
+        return await self._reading(request.index, read)
+
+    async def CountDocuments(
+        self, request: pb.CountDocumentsRequest, context: "Context"
+    ) -> pb.CountDocumentsResponse:
+        wrong = Violations()
+        query = search_wire.matching(request, wrong)
+        wrong.raise_if_any()
+
+        async def read(live: Revision) -> int:
+            return await walking.count(self._cluster, live, query)
+
+        return pb.CountDocumentsResponse(count=await self._reading(request.index, read))
 
     async def DeleteDocuments(
         self, request: pb.DeleteDocumentsRequest, context: "Context"
     ) -> pb.DeleteDocumentsResponse:
-        ids = wire.image_ids(request.image_ids)
-        index = await self._indexes.definition(index_name(request.index))
-        refresh = wire.REFRESH.get(request.refresh, "false")
-        was_there = await documents.delete(self._cluster, index.name, ids, refresh)
+        ids = document_wire.image_ids(request.image_ids)
+        live = (await self._indexes.get(index_name(request.index))).live
+        refresh = document_wire.REFRESH.get(request.refresh, "false")
+        deleted = await self._deleter.delete(live.name, ids, refresh)
         return pb.DeleteDocumentsResponse(
-            deleted_image_ids=[image_id for image_id, found in was_there.items() if found],
-            missing_image_ids=[image_id for image_id, found in was_there.items() if not found],
+            deleted_image_ids=[image_id for image_id, found in deleted.items() if found],
+            missing_image_ids=[image_id for image_id, found in deleted.items() if not found],
         )
 
+    async def DeleteMatchingDocuments(
+        self, request: pb.DeleteMatchingDocumentsRequest, context: "Context"
+    ) -> pb.DeleteMatchingDocumentsResponse:
+        query = document_wire.to_delete(request)
+        name = index_name(request.index)
+        count, complete = await self._deleter.delete_matching(name, query)
+        return pb.DeleteMatchingDocumentsResponse(deleted_count=count, complete=complete)
+
     async def Search(self, request: pb.SearchRequest, context: "Context") -> pb.SearchResponse:
-        index = await self._indexes.definition(index_name(request.index))
-        query = wire.search(request, index)
-        similarity = index.options.similarity
+        async def read(live: Revision) -> pb.SearchResponse:
+            query = search_wire.search(request, live)
+            similarity = live.options.similarity
+            if query.page_size:
+                answer, token = await searching.search_page(self._cluster, live, query, request)
+            else:
+                answer, token = await searching.search(self._cluster, live, query), ""
+            response = hits.search_response(answer, query, similarity)
+            response.next_page_token = token
+            return response
+
+        return await self._reading(request.index, read)
+
+    async def BatchSearch(
+        self, request: pb.BatchSearchRequest, context: "Context"
+    ) -> pb.BatchSearchResponse:
+        wrong = Violations()
+        if not 1 <= (count := len(request.searches)) <= MAX_SEARCHES:
+            wrong.add("searches", f"has {count} items; 1 to {MAX_SEARCHES} are allowed")
+        for i, each in enumerate(request.searches[:MAX_SEARCHES]):
+            if each.page_size:
+                wrong.add(f"searches[{i}].page_size", "is not for searches in a batch")
+        wrong.raise_if_any()
+        results = [pb.BatchSearchResult() for _ in request.searches]
+        asked: list[tuple[pb.BatchSearchResult, Revision, KnnSearch]] = []
+        for each, result in zip(request.searches, results, strict=True):
+            try:
+                live = (await self._indexes.get(index_name(each.index))).live
+                asked.append((result, live, search_wire.search(each, live)))
+            except ServiceError as error:
+                result.error.CopyFrom(error.to_status())
+        if asked:
+            pairs = [(live, query) for _, live, query in asked]
+            answers = await searching.search_all(self._cluster, pairs)
+            for (result, live, query), answer in zip(asked, answers, strict=True):
+                _render(result, live, query, answer)
+        return pb.BatchSearchResponse(results=results)
+
+    async def _reading(self, index: str, read: Callable[[Revision], Awaitable[T]]) -> T:
+        """Reads from the live revision; from the next one if that has just been deleted."""
+        name = index_name(index)
         try:
-            answer = await documents.search(self._cluster, index.name, query, similarity)
+            return await read((await self._indexes.get(name)).live)
         except IndexNotFoundError:
-            self._indexes.forget(index.name)
-            raise
-        return hits.search_response(answer, query, similarity)
+            return await read((await self._indexes.get_now(name)).live)
+
+
+def _written_to(index: Index, number: int) -> Revision:
+    revision = index.revision(number)
+    if revision is None:
+        raise RevisionNotFoundError(index.live.name, number)
+    if number and revision.live:
+        raise RevisionStateError(f"revision {number} is live: write to the index")
+    return revision
+
+
+def _render(
+    result: pb.BatchSearchResult,
+    live: Revision,
+    query: KnnSearch,
+    answer: searching.Answer | Exception,
+) -> None:
+    if not isinstance(answer, Exception):
+        response = hits.search_response(answer, query, live.options.similarity)
+        result.response.CopyFrom(response)
+    elif isinstance(answer, ServiceError):
+        result.error.CopyFrom(answer.to_status())
+    else:
+        log.error("search_failed", index=live.name, error=str(answer))
+        what = "internal error; see the server's log"
+        result.error.CopyFrom(status_pb2.Status(code=code_pb2.INTERNAL, message=what))

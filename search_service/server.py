@@ -4,24 +4,41 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from google.longrunning import operations_pb2_grpc
 from imagesearch.search.v1 import (
     index_service_pb2,
     index_service_pb2_grpc,
+    revision_service_pb2,
+    revision_service_pb2_grpc,
     search_service_pb2,
     search_service_pb2_grpc,
 )
 
+from search_service import bulk_loading, maintenance, rebuilding
+from search_service.bulk_loading import BulkLoads
 from search_service.cluster import Cluster, connect
+from search_service.deleting import Deleter
+from search_service.errors import IndexNotFoundError
 from search_service.index_servicer import IndexServicer
 from search_service.indexes import Indexes
+from search_service.maintenance import Maintenance
+from search_service.mirroring import Mirror
+from search_service.operation_servicer import OperationServicer, Rendering, Response
+from search_service.operation_store import OperationStore, Record
+from search_service.operations import Operations
+from search_service.rebuilding import Rebuild
+from search_service.revision_servicer import RevisionServicer
+from search_service.revisions import Revisions
 from search_service.search_servicer import SearchServicer
 from search_service.settings import Settings
-from search_service.upserting import Result, Upsert, upsert_all
+from search_service.upserting import Result, Upsert, upsert_and_mirror
 from search_service.writing import Writer
 from service_kit import deadlines
 from service_kit.budget import ByteBudget
 from service_kit.server import Endpoint, Probe, serving, stop_signal
 
+_REVISION_SERVICE = revision_service_pb2.DESCRIPTOR.services_by_name["RevisionService"].full_name
+_OPERATIONS = "google.longrunning.Operations"
 _INDEX_SERVICE = index_service_pb2.DESCRIPTOR.services_by_name["IndexService"].full_name
 _SEARCH_SERVICE = search_service_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 
@@ -44,9 +61,12 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         stack.push_async_callback(client.close)
         cluster = Cluster(client, settings.read_timeout_s, settings.write_timeout_s)
 
-        async def write(index: str, upserts: Sequence[Upsert], refresh: str) -> list[Result]:
+        indexes = Indexes(cluster)
+        mirror = Mirror(cluster, indexes)
+
+        async def write(alias: str, upserts: Sequence[Upsert], refresh: str) -> list[Result]:
             deadlines.begin(None)  # a bulk request serves many calls
-            return await upsert_all(cluster, index, upserts, refresh)
+            return await upsert_and_mirror(cluster, mirror, alias, upserts, refresh)
 
         writer = Writer(
             write,
@@ -55,12 +75,37 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             max_bulks=settings.max_bulks,
         )
         stack.push_async_callback(writer.stop)
-        indexes = Indexes(cluster)
-        stopping = asyncio.Event()
-        searches = SearchServicer(
-            cluster, indexes, writer, ByteBudget(settings.max_pending_bytes), stopping
+        revisions = Revisions(cluster, indexes)
+        loads = BulkLoads(cluster, indexes)
+        work = Maintenance(cluster, indexes)
+        operations = Operations(
+            OperationStore(cluster),
+            {
+                rebuilding.KIND: Rebuild(cluster, indexes, revisions),
+                bulk_loading.KIND: loads,
+                maintenance.OPTIMIZE: work.optimize,
+                maintenance.SNAPSHOT: work.snapshot,
+                maintenance.RESTORE: work.restore,
+            },
         )
-        lifecycle = IndexServicer(indexes, cluster)
+        loads.operations = operations
+        await stack.enter_async_context(operations)
+        stopping = asyncio.Event()
+        responses: dict[str, Response] = {}
+        rendering = Rendering(responses)
+        lifecycle = IndexServicer(cluster, indexes, revisions, operations, rendering)
+        of_revisions = RevisionServicer(indexes, revisions, operations, rendering)
+        responses |= responses_of(indexes, lifecycle, of_revisions)
+        searches = SearchServicer(
+            cluster,
+            indexes,
+            writer,
+            Deleter(cluster, indexes, mirror),
+            loads,
+            ByteBudget(settings.max_pending_bytes),
+            stopping,
+        )
+        of_operations = OperationServicer(operations, rendering)
         endpoints = [
             Endpoint(
                 _SEARCH_SERVICE,
@@ -72,9 +117,52 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 _INDEX_SERVICE,
                 lambda to: index_service_pb2_grpc.add_IndexServiceServicer_to_server(lifecycle, to),
             ),
+            Endpoint(
+                _REVISION_SERVICE,
+                lambda to: revision_service_pb2_grpc.add_RevisionServiceServicer_to_server(
+                    of_revisions, to
+                ),
+            ),
+            Endpoint(
+                _OPERATIONS,
+                lambda to: operations_pb2_grpc.add_OperationsServicer_to_server(  # type: ignore[no-untyped-call]
+                    of_operations, to
+                ),
+            ),
         ]
         async with serving(settings, endpoints, Probe(cluster.check)) as port:
             try:
                 yield port
             finally:
                 stopping.set()
+
+
+def responses_of(
+    indexes: Indexes, lifecycle: IndexServicer, of_revisions: RevisionServicer
+) -> dict[str, Response]:
+    """How the responses of the operations that clients see are rendered."""
+
+    async def index(record: Record) -> index_service_pb2.Index:
+        try:
+            return (await lifecycle.render([await indexes.get_now(record.index)]))[0]
+        except IndexNotFoundError:  # deleted since
+            return index_service_pb2.Index(name=record.index)
+
+    async def rebuilt(record: Record) -> revision_service_pb2.RebuildIndexResponse:
+        return await of_revisions.rebuilt(record)
+
+    async def optimized(record: Record) -> index_service_pb2.OptimizeIndexResponse:
+        return index_service_pb2.OptimizeIndexResponse(index=await index(record))
+
+    async def made(record: Record) -> index_service_pb2.SnapshotIndexResponse:
+        return index_service_pb2.SnapshotIndexResponse(**record.response)
+
+    async def restored(record: Record) -> index_service_pb2.RestoreIndexResponse:
+        return index_service_pb2.RestoreIndexResponse(index=await index(record))
+
+    return {
+        rebuilding.KIND: rebuilt,
+        maintenance.OPTIMIZE: optimized,
+        maintenance.SNAPSHOT: made,
+        maintenance.RESTORE: restored,
+    }

@@ -10,9 +10,14 @@ from pathlib import Path
 import grpc
 import pytest
 from elasticsearch import Elasticsearch
+from google.longrunning import operations_pb2_grpc
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc
-from imagesearch.search.v1 import index_service_pb2_grpc, search_service_pb2_grpc
+from imagesearch.search.v1 import (
+    index_service_pb2_grpc,
+    revision_service_pb2_grpc,
+    search_service_pb2_grpc,
+)
 
 import embedder_service.server
 import embedder_service.settings
@@ -71,6 +76,18 @@ def indexes(search_channel: grpc.aio.Channel) -> index_service_pb2_grpc.IndexSer
 @pytest.fixture(scope="session")
 def search(search_channel: grpc.aio.Channel) -> search_service_pb2_grpc.SearchServiceAsyncStub:
     return search_service_pb2_grpc.SearchServiceStub(search_channel)
+
+
+@pytest.fixture(scope="session")
+def revisions(
+    search_channel: grpc.aio.Channel,
+) -> revision_service_pb2_grpc.RevisionServiceAsyncStub:
+    return revision_service_pb2_grpc.RevisionServiceStub(search_channel)
+
+
+@pytest.fixture(scope="session")
+def operations(search_channel: grpc.aio.Channel) -> operations_pb2_grpc.OperationsStub:
+    return operations_pb2_grpc.OperationsStub(search_channel)
 
 
 @pytest.fixture(scope="session")
