@@ -5,15 +5,22 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from imagesearch_dev.elasticsearch.assemble import VERSION
+from imagesearch_dev.elasticsearch.node import ElasticsearchNode, full_jdk
 from imagesearch_dev.processes import Process
 from service_kit.client import channel
+
+LATEST = "9.5.3"
+"""What is measured where there is a JDK for it: it takes vectors as base64."""
+
+HOMES = Path(".imagesearch") / "elasticsearch"
 
 _START_S = 180.0
 
@@ -54,6 +61,42 @@ async def serving_embedder(
             process.stop()
 
 
+@contextmanager
+def elasticsearch(heap: str) -> Iterator[str]:
+    """Runs a node of the latest version that runs here, with empty data; gives its URL."""
+    jdk = full_jdk()
+    version = LATEST if jdk else VERSION
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"Elasticsearch {version}")
+        with ElasticsearchNode(
+            Path(folder) / "data", HOMES, version=version, heap=heap, java_home=jdk
+        ) as node:
+            yield node.url
+
+
+@asynccontextmanager
+async def serving_search(url: str) -> AsyncIterator[str]:
+    """Runs a search_service on an Elasticsearch; gives its address."""
+    address = f"127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory() as folder:
+        process = Process(
+            "search",
+            [sys.executable, "-m", "search_service"],
+            log=Path(folder) / "search.log",
+            env={
+                "SEARCH_LISTEN": address,
+                "ELASTICSEARCH_URL": url,
+                "SEARCH_LOG_LEVEL": "WARNING",
+            },
+        )
+        process.start()
+        try:
+            await _serving(address, process)
+            yield address
+        finally:
+            process.stop()
+
+
 async def _serving(address: str, process: Process) -> None:
     end = time.monotonic() + _START_S
     async with channel(address) as opened:
@@ -66,5 +109,5 @@ async def _serving(address: str, process: Process) -> None:
             except grpc.aio.AioRpcError:
                 pass
             if process.exit_status() is not None or time.monotonic() > end:
-                raise SystemExit(f"the embedder did not start:\n{process.log.read_text()}")
+                raise SystemExit(f"the service did not start:\n{process.log.read_text()}")
             await asyncio.sleep(0.2)

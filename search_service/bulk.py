@@ -1,6 +1,5 @@
 """Bulk requests to Elasticsearch, and what their items say."""
 
-import base64
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from search_service.cluster import Cluster, errors_of, translate
 from search_service.errors import RequestTooLargeError
 from search_service.mappings import VECTOR_FIELD
+from search_service.queries import packed_vector
 from service_kit.errors import InvalidRequestError
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def line_of(record: Mapping[str, Any], vector: NDArray[np.float32], packed: bool
     """
     value: Any = vector
     if packed:
-        value = base64.b64encode(vector.astype(">f4").tobytes()).decode()
+        value = packed_vector(vector)
     return orjson.dumps({**record, VECTOR_FIELD: value}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

@@ -1,5 +1,6 @@
 """Searches to Elasticsearch's search body. Pure."""
 
+import base64
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ ROUNDING = 1e-5
 """Scores travel as float32: a hit whose score was given as the least one must still pass."""
 
 MAX_FACET_VALUES = 100
+
+_MANY_CANDIDATES = 1_000
 
 # Elasticsearch's scores of similarities, as its dense_vector reference has them, in Painless.
 _SCRIPTS = {
@@ -43,6 +46,7 @@ class KnnSearch:
         facets: Fields whose values are counted.
         page_size: Hits in one answer; 0: all.
         profile: Have Elasticsearch say where it spends its time.
+        lucene: The query is one in Lucene's syntax, which can be as slow as its author likes.
     """
 
     vector: NDArray[np.float32]
@@ -58,10 +62,29 @@ class KnnSearch:
     facets: tuple[str, ...] = ()
     page_size: int = 0
     profile: bool = False
+    lucene: bool = False
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether it may take much longer than others."""
+        return (
+            self.exact
+            or self.profile
+            or self.lucene
+            or bool(self.collapse or self.facets)
+            or self.num_candidates > _MANY_CANDIDATES
+        )
 
 
-def search_body(search: KnnSearch, similarity: str) -> dict[str, Any]:
+def packed_vector(vector: NDArray[np.float32]) -> str:
+    """A vector as Elasticsearch reads it fastest: base64 of big-endian float32."""
+    return base64.b64encode(vector.astype(">f4").tobytes()).decode()
+
+
+def search_body(search: KnnSearch, similarity: str, packed: bool = False) -> dict[str, Any]:
     """Builds the body of a search for all its hits.
+
+    With `packed`, the vector is in base64.
 
     The filter goes inside `knn`, so that it narrows the graph walk and k hits still
     come back; as a `post_filter` it would thin them out afterwards.
@@ -75,7 +98,7 @@ def search_body(search: KnnSearch, similarity: str) -> dict[str, Any]:
         if search.min_score is not None:
             body["min_score"] = raw(_least(search), similarity)
     else:
-        body["knn"] = _knn(search, similarity)
+        body["knn"] = _knn(search, similarity, packed)
     if search.collapse:
         body["collapse"] = {"field": search.collapse}
     if search.facets:
@@ -88,10 +111,10 @@ def search_body(search: KnnSearch, similarity: str) -> dict[str, Any]:
     return body
 
 
-def _knn(search: KnnSearch, similarity: str) -> dict[str, Any]:
+def _knn(search: KnnSearch, similarity: str, packed: bool) -> dict[str, Any]:
     knn: dict[str, Any] = {
         "field": VECTOR_FIELD,
-        "query_vector": search.vector.tolist(),
+        "query_vector": packed_vector(search.vector) if packed else search.vector.tolist(),
         "k": search.k,
         "num_candidates": search.num_candidates,
     }

@@ -1,6 +1,7 @@
 """Documents as messages and as the JSON that Elasticsearch keeps. Pure."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.message import Message
@@ -24,6 +25,10 @@ _PLAIN = (
 _TIMES = ("captured_at", "indexed_at")
 _PLACE = ("relative_path", "url", "page_url")
 _SEEN = ("first_seen_at", "last_seen_at")
+
+_MICROSECONDS = len("2026-01-01T00:00:00.000000Z")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 
 FIELDS = frozenset(types.Document.DESCRIPTOR.fields_by_name)
 """Names of the fields of a document."""
@@ -89,6 +94,10 @@ def _listed(value: Any) -> Sequence[Any]:
 def timestamp(text: str) -> Timestamp:
     """Reads RFC 3339."""
     time = Timestamp()
+    if len(text) <= _MICROSECONDS:  # several times as fast
+        whole = datetime.fromisoformat(text)
+        seconds = (whole - _EPOCH) // _SECOND
+        return Timestamp(seconds=seconds, nanos=whole.microsecond * 1000)
     time.FromJsonString(text)
     return time
 

@@ -20,15 +20,13 @@ from search_service.deleting import Deleter
 from search_service.errors import (
     DocumentNotFoundError,
     IndexNotFoundError,
-    RevisionNotFoundError,
-    RevisionStateError,
 )
+from search_service.gathering import SearchQueue
 from search_service.indexes import Indexes
-from search_service.mappings import VECTOR_FIELD, Index, Revision
+from search_service.mappings import VECTOR_FIELD, Revision
 from search_service.queries import KnnSearch
-from search_service.records import from_record, now, to_record
-from search_service.upserting import Upsert
-from search_service.writing import Writer
+from search_service.records import from_record
+from search_service.upserter import Upserter
 from service_kit import streaming
 from service_kit.budget import ByteBudget
 from service_kit.errors import ServiceError, Violations
@@ -58,9 +56,10 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
     Args:
         cluster: Where documents are.
         indexes: What the indexes are.
-        writer: Writes documents.
+        upserter: Stores documents.
         deleter: Deletes them.
         loads: Switches indexes to loading.
+        queue: Makes searches.
         room: Bounds the bytes of documents that have been read and not answered.
         stopping: Set when the server stops: streams then end after what they have read.
     """
@@ -69,17 +68,19 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         self,
         cluster: Cluster,
         indexes: Indexes,
-        writer: Writer,
+        upserter: Upserter,
         deleter: Deleter,
         loads: BulkLoads,
+        queue: SearchQueue,
         room: ByteBudget,
         stopping: asyncio.Event,
     ) -> None:
         self._cluster = cluster
         self._indexes = indexes
-        self._writer = writer
+        self._upserter = upserter
         self._deleter = deleter
         self._loads = loads
+        self._queue = queue
         self._room = room
         self._stopping = stopping
 
@@ -100,41 +101,10 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
     async def _begin(
         self, load: Load, request: pb.UpsertDocumentsRequest
     ) -> asyncio.Task[pb.UpsertDocumentsResponse]:
-        size = request.document.ByteSize() + _BYTES_A_VALUE * len(request.vector.values)
-        taken = await self._room.take(size)
-        task = asyncio.create_task(self._upsert(load, request, size))
+        taken = await self._room.take(_size(request) + sum(map(_size, request.more)))
+        task = asyncio.create_task(self._upserter.upsert_all(request, load))
         task.add_done_callback(lambda _: self._room.give_back(taken))
         return task
-
-    async def _upsert(
-        self, load: Load, request: pb.UpsertDocumentsRequest, size: int
-    ) -> pb.UpsertDocumentsResponse:
-        response = pb.UpsertDocumentsResponse(
-            request_id=request.request_id, image_id=request.document.image_id
-        )
-        try:
-            index = await self._indexes.get(index_name(request.index))
-            document_wire.check_document(request.document)
-            revision = _written_to(index, request.revision)
-            values = search_wire.vector(request.vector, revision)
-            upsert = Upsert(to_record(request.document, now()), values, size)
-            refresh = document_wire.REFRESH.get(request.refresh, "false")
-            if request.bulk_load:
-                refresh = "false"  # the index is not refreshed: waiting for it would take for ever
-                await load.into(index.live.name)
-            alias = revision.alias if request.revision else revision.name
-            outcome = await self._writer.submit(alias, upsert, refresh)
-            response.outcome = types.UpsertOutcome.Value(f"UPSERT_OUTCOME_{outcome.name}")
-        except IndexNotFoundError as error:
-            self._indexes.forget(index_name(request.index))
-            response.error.CopyFrom(error.to_status())
-        except ServiceError as error:
-            response.error.CopyFrom(error.to_status())
-        except Exception:  # this document's own: its neighbours in the stream go on
-            log.exception("upsert_failed", image_id=request.document.image_id)
-            what = "internal error; see the server's log"
-            response.error.CopyFrom(status_pb2.Status(code=code_pb2.INTERNAL, message=what))
-        return response
 
     async def GetDocuments(
         self, request: pb.GetDocumentsRequest, context: "Context"
@@ -222,7 +192,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
             if query.page_size:
                 answer, token = await searching.search_page(self._cluster, live, query, request)
             else:
-                answer, token = await searching.search(self._cluster, live, query), ""
+                answer, token = await self._queue.search(live, query), ""
             response = hits.search_response(answer, query, similarity)
             response.next_page_token = token
             return response
@@ -263,13 +233,8 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
             return await read((await self._indexes.get_now(name)).live)
 
 
-def _written_to(index: Index, number: int) -> Revision:
-    revision = index.revision(number)
-    if revision is None:
-        raise RevisionNotFoundError(index.live.name, number)
-    if number and revision.live:
-        raise RevisionStateError(f"revision {number} is live: write to the index")
-    return revision
+def _size(request: pb.UpsertDocumentsRequest) -> int:
+    return request.document.ByteSize() + _BYTES_A_VALUE * len(request.vector.values)
 
 
 def _render(

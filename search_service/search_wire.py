@@ -133,6 +133,7 @@ def search(request: pb.SearchRequest, index: Revision) -> KnnSearch:
         facets=tuple(facets) if not request.page_token else (),
         page_size=request.page_size,
         profile=request.profile,
+        lucene=bool(request.lucene_query),
     )
 
 

@@ -32,7 +32,8 @@ async def search(cluster: Cluster, revision: Revision, query: KnnSearch) -> Answ
         ServiceError: Elasticsearch does not answer, or refuses the query.
     """
     await _check_scripts(cluster, [query])
-    body = search_body(query, revision.options.similarity)
+    packed = await cluster.packs_queries()
+    body = search_body(query, revision.options.similarity, packed)
     return await _search(cluster, revision, body, index=revision.physical)
 
 
@@ -59,10 +60,12 @@ async def search_all(
         ServiceError: Elasticsearch does not answer at all.
     """
     await _check_scripts(cluster, [query for _, query in searches])
+    packed = await cluster.packs_queries()
     lines: list[Any] = []
     for revision, query in searches:
-        lines.append({"index": revision.physical, "allow_partial_search_results": False})
-        lines.append(search_body(query, revision.options.similarity))
+        header = {"index": revision.physical, "allow_partial_search_results": False}
+        lines.append(orjson.dumps(header))
+        lines.append(orjson.dumps(search_body(query, revision.options.similarity, packed)))
 
     async def ask() -> list[Any]:
         with errors_of("*"):
@@ -137,6 +140,7 @@ async def search_page(
         ServiceError: As `search`.
     """
     await _check_scripts(cluster, [query])
+    packed = await cluster.packs_queries()
     place = read_token(request)
     if place is None:
         with errors_of(revision.name):
@@ -144,7 +148,7 @@ async def search_page(
                 index=revision.physical, keep_alive=PAGES_OPEN
             )
         place = Place(opened["id"], [], 0)
-    body = search_body(query, revision.options.similarity)
+    body = search_body(query, revision.options.similarity, packed)
     body["size"] = size = min(query.page_size, query.k - place.seen)
     body["pit"] = {"id": place.pit, "keep_alive": PAGES_OPEN}
     body["sort"] = [{"_score": "desc"}, {"_shard_doc": "asc"}]

@@ -19,6 +19,7 @@ from search_service.bulk_loading import BulkLoads
 from search_service.cluster import Cluster, connect
 from search_service.deleting import Deleter
 from search_service.errors import IndexNotFoundError
+from search_service.gathering import SearchQueue
 from search_service.index_servicer import IndexServicer
 from search_service.indexes import Indexes
 from search_service.maintenance import Maintenance
@@ -31,6 +32,7 @@ from search_service.revision_servicer import RevisionServicer
 from search_service.revisions import Revisions
 from search_service.search_servicer import SearchServicer
 from search_service.settings import Settings
+from search_service.upserter import Upserter
 from search_service.upserting import Result, Upsert, upsert_and_mirror
 from search_service.writing import Writer
 from service_kit import deadlines
@@ -75,6 +77,12 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             max_bulks=settings.max_bulks,
         )
         stack.push_async_callback(writer.stop)
+        queue = SearchQueue(
+            cluster,
+            max_requests=settings.max_search_requests,
+            max_searches=settings.max_searches_a_request,
+        )
+        stack.push_async_callback(queue.stop)
         revisions = Revisions(cluster, indexes)
         loads = BulkLoads(cluster, indexes)
         work = Maintenance(cluster, indexes)
@@ -99,9 +107,10 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         searches = SearchServicer(
             cluster,
             indexes,
-            writer,
+            Upserter(indexes, writer),
             Deleter(cluster, indexes, mirror),
             loads,
+            queue,
             ByteBudget(settings.max_pending_bytes),
             stopping,
         )

@@ -40,10 +40,18 @@ class Settings(ServerSettings):
     """Most documents in one bulk request to Elasticsearch."""
 
     max_bulk_bytes: PositiveInt = 5_000_000
-    """About the most bytes in one bulk request. Two of them must fit a tenth of the heap."""
+    """About the most bytes in one bulk request. `max_bulks` of them must fit a tenth of
+    Elasticsearch's heap."""
 
-    max_bulks: PositiveInt = 2
+    max_bulks: PositiveInt = 3
     """Bulk requests running at a time for one index."""
 
     max_pending_bytes: PositiveInt = 64 * 1024 * 1024
     """Most bytes of documents waiting to be written. Beyond it streams are read no further."""
+
+    max_search_requests: PositiveInt = 2
+    """Requests with searches to Elasticsearch under way. What comes beyond it gathers, and goes
+    together in the next one."""
+
+    max_searches_a_request: PositiveInt = 32
+    """Most searches in one request."""

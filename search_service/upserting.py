@@ -167,7 +167,8 @@ class _Run:
                 except ServiceError as error:
                     for i in conflicts:
                         self.results[i] = error
-            if not writes or (refused and not await pause(number)):
+            # Conflicts: somebody else writes the same, so not in step with them.
+            if not writes or ((refused or number > 1) and not await pause(number)):
                 break
 
     async def _write(

@@ -45,13 +45,15 @@ class Writer:
         self._max_bulks = max_bulks
         self._waiting: dict[tuple[str, str], deque[_Entry]] = {}
         self._running: dict[tuple[str, str], int] = {}
+        self._sent: set[tuple[tuple[str, str], str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def submit(self, index: str, upsert: Upsert, refresh: str) -> Outcome:
-        """Waits until a document is written.
+    def submit(self, index: str, upsert: Upsert, refresh: str) -> asyncio.Future[Outcome]:
+        """Queues a document. Cancelling the future takes it out again, unless it is on its way.
 
-        Raises:
-            ServiceError: It is not; or nobody knows, and it is safe to submit it again.
+        Returns:
+            What became of it; or a ServiceError: it is not written, or nobody knows, and it is
+            safe to submit it again.
         """
         key = (index, refresh)
         entry = _Entry(upsert, asyncio.get_running_loop().create_future())
@@ -61,13 +63,18 @@ class Writer:
             task = asyncio.create_task(self._drain(key))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await entry.result
+        return entry.result
 
     async def _drain(self, key: tuple[str, str]) -> None:
         try:
             await asyncio.sleep(0)  # what arrives in the same moment goes together
             while batch := self._take(key):
-                await self._resolve(key, batch)
+                ids = {(key, entry.upsert.image_id) for entry in batch}
+                self._sent |= ids
+                try:
+                    await self._resolve(key, batch)
+                finally:
+                    self._sent -= ids
         finally:
             self._running[key] -= 1
             if not self._running[key]:
@@ -77,15 +84,19 @@ class Writer:
 
     def _take(self, key: tuple[str, str]) -> list[_Entry]:
         batch: list[_Entry] = []
+        put_off: list[_Entry] = []
         size = 0
         waiting = self._waiting.get(key, deque())
         while waiting and len(batch) < self._max_documents:
             if batch and size + waiting[0].upsert.size > self._max_bytes:
                 break
             entry = waiting.popleft()
-            if not entry.result.done():  # done: its caller has gone
+            if (key, entry.upsert.image_id) in self._sent:
+                put_off.append(entry)  # for whoever has sent it, or the two would conflict
+            elif not entry.result.done():  # done: its caller has gone
                 batch.append(entry)
                 size += entry.upsert.size
+        waiting.extendleft(reversed(put_off))
         return batch
 
     async def _resolve(self, key: tuple[str, str], batch: list[_Entry]) -> None:

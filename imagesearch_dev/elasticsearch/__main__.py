@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from imagesearch_dev.elasticsearch.assemble import VERSION, AssembleError
-from imagesearch_dev.elasticsearch.node import ElasticsearchNode, NodeError
+from imagesearch_dev.elasticsearch.node import ElasticsearchNode, NodeError, full_jdk
 
 FOLDER = Path(".imagesearch")
 
@@ -32,6 +32,7 @@ def main() -> None:
         http_port=options.http_port,
         heap=options.heap,
         version=options.version,
+        java_home=None if options.version == VERSION else full_jdk(),
     )
     try:
         node.start()

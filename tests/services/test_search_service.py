@@ -590,3 +590,71 @@ class TestSearch:
         assert ids_of(found.hits) == [image_id(1)]
         assert found.hits[0].score == pytest.approx(wanted, abs=1e-4)
         await indexes.DeleteIndex(index_pb.DeleteIndexRequest(name=new_index))
+
+
+class TestManyInAMessage:
+    async def test_each_is_answered_in_its_place(
+        self, search: SearchServiceAsyncStub, index: str
+    ) -> None:
+        """Two messages with a hundred more documents each; one has none of its own."""
+        bad = upsert(index, 50)
+        bad.vector.values[:] = [0.0] * DIMENSIONS
+        lost = upsert("no-such-index", 51)
+        first = pb.UpsertDocumentsRequest(
+            request_id="first", more=[*(upsert(index, n) for n in range(50)), bad, lost]
+        )
+        second = upsert(index, 52)
+        second.more.extend(upsert(index, n) for n in range(53, 153))
+        for request in (*first.more, *second.more):
+            request.refresh = types.REFRESH_POLICY_IMMEDIATE
+        answers = await write(search, first, second)
+
+        assert answers["first"].WhichOneof("result") is None
+        outcomes = [each.WhichOneof("result") for each in answers["first"].more]
+        assert outcomes == ["outcome"] * 50 + ["error"] * 2
+        assert [each.request_id for each in answers["first"].more[:3]] == ["0", "1", "2"]
+        codes = [each.error.code for each in answers["first"].more[50:]]
+        wrong = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+        assert codes == [code.value[0] for code in wrong]
+        assert answers["52"].outcome == types.UPSERT_OUTCOME_CREATED
+        assert len(answers["52"].more) == 100
+        count = await search.CountDocuments(pb.CountDocumentsRequest(index=index))
+        assert count.count == 50 + 101
+
+    async def test_no_more_than_a_thousand_and_not_nested(
+        self, search: SearchServiceAsyncStub, index: str
+    ) -> None:
+        nested = pb.UpsertDocumentsRequest(
+            request_id="nested", more=[pb.UpsertDocumentsRequest(more=[upsert(index, 1)])]
+        )
+        many = pb.UpsertDocumentsRequest(
+            request_id="many", more=[pb.UpsertDocumentsRequest()] * 1001
+        )
+        answers = await write(search, nested, many)
+
+        invalid = grpc.StatusCode.INVALID_ARGUMENT.value[0]
+        assert [answers[each].error.code for each in ("nested", "many")] == [invalid, invalid]
+
+
+class TestUnderLoad:
+    async def test_searches_together_find_what_each_finds_alone(
+        self, search: SearchServiceAsyncStub, index: str
+    ) -> None:
+        """Sixty at once, most of them in shared requests; wrong and cancelled ones between."""
+        await write(search, *(upsert(index, n) for n in range(100)))
+
+        async def one(n: int) -> list[str]:
+            answer = await search.Search(pb.SearchRequest(index=index, vector=vector(n), k=4))
+            return ids_of(answer.hits)
+
+        alone = [await one(n) for n in range(60)]
+        wrong = pb.SearchRequest(index=index, vector=vector(1), lucene_query="a:(")
+        leaving = [search.Search(pb.SearchRequest(index=index, vector=vector(n))) for n in range(9)]
+        refused = asyncio.gather(*(refusal(search.Search(wrong)) for _ in range(9)))
+        together = asyncio.gather(*(one(n) for n in range(60)))
+        await asyncio.sleep(0.002)
+        for call in leaving:
+            call.cancel()
+
+        assert await together == alone
+        assert {each.fields[0] for each in await refused} == {"lucene_query"}

@@ -34,6 +34,7 @@ class UpsertDocumentsRequest(_message.Message):
     REFRESH_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     BULK_LOAD_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the client; comes back with the answer."""
     index: _builtins.str
@@ -57,6 +58,13 @@ class UpsertDocumentsRequest(_message.Message):
     def vector(self) -> _types_pb2.Vector:
         """Its vector, of the index's space and length."""
 
+    @_builtins.property
+    def more(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpsertDocumentsRequest]:
+        """More documents in the same message, at most 1,000, each as if it were sent alone: large
+        ingests are several times as fast so. They have no `more` themselves. With them,
+        the message's own `document` may be absent.
+        """
+
     def __init__(
         self,
         *,
@@ -67,10 +75,11 @@ class UpsertDocumentsRequest(_message.Message):
         refresh: _types_pb2.RefreshPolicy.ValueType = ...,
         revision: _builtins.int = ...,
         bulk_load: _builtins.bool = ...,
+        more: _abc.Iterable[Global___UpsertDocumentsRequest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulk_load", b"bulk_load", "document", b"document", "index", b"index", "refresh", b"refresh", "request_id", b"request_id", "revision", b"revision", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulk_load", b"bulk_load", "document", b"document", "index", b"index", "more", b"more", "refresh", b"refresh", "request_id", b"request_id", "revision", b"revision", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -86,6 +95,7 @@ class UpsertDocumentsResponse(_message.Message):
     IMAGE_ID_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The id of the request that this answers."""
     image_id: _builtins.str
@@ -96,6 +106,10 @@ class UpsertDocumentsResponse(_message.Message):
     def error(self) -> _status_pb2.Status:
         """Not stored: why."""
 
+    @_builtins.property
+    def more(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpsertDocumentsResponse]:
+        """Of the request's `more`, each, in order."""
+
     def __init__(
         self,
         *,
@@ -103,10 +117,11 @@ class UpsertDocumentsResponse(_message.Message):
         image_id: _builtins.str = ...,
         outcome: _types_pb2.UpsertOutcome.ValueType = ...,
         error: _status_pb2.Status | None = ...,
+        more: _abc.Iterable[Global___UpsertDocumentsResponse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "image_id", b"image_id", "outcome", b"outcome", "request_id", b"request_id", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "image_id", b"image_id", "more", b"more", "outcome", b"outcome", "request_id", b"request_id", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["outcome", "error"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015

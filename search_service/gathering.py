@@ -1,0 +1,103 @@
+"""Searches that come while others are under way go to Elasticsearch together."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from search_service import searching
+from search_service.cluster import Cluster
+from search_service.mappings import Revision
+from search_service.queries import KnnSearch
+from search_service.searching import Answer
+from service_kit import deadlines
+
+
+@dataclass
+class _Waiting:
+    revision: Revision
+    query: KnnSearch
+    answer: asyncio.Future[Answer]
+
+
+class SearchQueue:
+    """Makes searches, a bounded number of requests at a time.
+
+    A search is sent at once while there is room; under load, whatever has gathered goes as one
+    `_msearch`, which costs both sides less. Heavy searches go alone: nobody waits for them.
+
+    Args:
+        cluster: Where to.
+        max_requests: Requests under way.
+        max_searches: Most searches in one.
+    """
+
+    def __init__(self, cluster: Cluster, *, max_requests: int, max_searches: int) -> None:
+        self._cluster = cluster
+        self._max_requests = max_requests
+        self._max_searches = max_searches
+        self._running = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def search(self, revision: Revision, query: KnnSearch) -> Answer:
+        """Searches. Cancelling it takes it out of the queue.
+
+        Raises:
+            ServiceError: As `searching.search`.
+        """
+        if query.is_heavy:
+            return await searching.search(self._cluster, revision, query)
+        if self._running < self._max_requests:
+            self._running += 1
+            try:
+                return await searching.search(self._cluster, revision, query)
+            finally:
+                self._running -= 1
+                self._pump()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(revision, query, answer))
+        return await answer
+
+    async def stop(self) -> None:
+        """Ends what is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _pump(self) -> None:
+        while self._running < self._max_requests and (batch := self._take()):
+            self._running += 1
+            task = asyncio.create_task(self._send(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < self._max_searches:
+            entry = self._waiting.popleft()
+            if not entry.answer.done():  # done: its caller has gone
+                batch.append(entry)
+        return batch
+
+    async def _send(self, batch: list[_Waiting]) -> None:
+        deadlines.begin(None)  # it is of many calls, each of which waits in its own time
+        answers: list[Answer | Exception]
+        try:
+            pairs = [(entry.revision, entry.query) for entry in batch]
+            answers = await searching.search_all(self._cluster, pairs)
+        except asyncio.CancelledError:
+            for entry in batch:
+                entry.answer.cancel()
+            raise
+        except Exception as error:
+            answers = [error] * len(batch)
+        finally:
+            self._running -= 1
+        for entry, answer in zip(batch, answers, strict=True):
+            if entry.answer.done():
+                continue
+            if isinstance(answer, Exception):
+                entry.answer.set_exception(answer)
+            else:
+                entry.answer.set_result(answer)
+        self._pump()
