@@ -8,8 +8,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from search_service.cluster import Cluster, errors_of, translate
+from search_service.cluster import Cluster
 from search_service.errors import RequestTooLargeError
+from search_service.failures import errors_of, translate
 from search_service.mappings import VECTOR_FIELD
 from search_service.queries import packed_vector
 from service_kit.errors import InvalidRequestError
@@ -66,6 +67,7 @@ async def bulk(
                 operations=lines,
                 refresh=refresh,
                 require_alias=True,
+                wait_for_active_shards=cluster.active_shards,
                 filter_path=_WANTED,
             )
     except RequestTooLargeError:

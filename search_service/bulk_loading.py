@@ -8,8 +8,9 @@ from typing import Any
 
 import structlog
 
-from search_service.cluster import Cluster, errors_of
+from search_service.cluster import Cluster
 from search_service.errors import IndexNotFoundError
+from search_service.failures import errors_of
 from search_service.indexes import Indexes, standing_settings
 from search_service.operations import Operations, Task
 

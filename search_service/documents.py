@@ -6,8 +6,9 @@ from types import MappingProxyType
 from typing import Any
 
 from search_service.bulk import bulk, item_error, item_of
-from search_service.cluster import Cluster, errors_of, patiently
+from search_service.cluster import Cluster, patiently
 from search_service.errors import OverloadedError
+from search_service.failures import errors_of
 from search_service.mappings import VECTOR_FIELD
 from search_service.mirroring import Written
 

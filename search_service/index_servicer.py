@@ -12,6 +12,7 @@ from search_service import index_wire, maintenance, sampling
 from search_service.cluster import Cluster
 from search_service.indexes import Indexes, Statistics
 from search_service.mappings import Index, bytes_per_vector
+from search_service.metrics import Metrics
 from search_service.operation_servicer import Rendering
 from search_service.operations import Operations
 from search_service.records import timestamp
@@ -39,6 +40,7 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         revisions: Finds revisions.
         operations: Do the long work.
         rendering: Renders operations.
+        metrics: Gets recalls.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         revisions: Revisions,
         operations: Operations,
         rendering: Rendering,
+        metrics: Metrics,
     ) -> None:
         self._cluster = cluster
         self._indexes = indexes
         self._revisions = revisions
         self._operations = operations
         self._rendering = rendering
+        self._metrics = metrics
 
     async def CreateIndex(
         self, request: pb.CreateIndexRequest, context: "Context"
@@ -127,6 +131,7 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
             recall = response.recalls.add(
                 num_candidates=each.num_candidates, recall=each.mean, least=each.least
             )
+            self._metrics.recall(revision.name, each.num_candidates, each.mean)
             recall.took_p50.FromTimedelta(timedelta(milliseconds=each.took_ms))
         return response
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from search_service.cluster import Cluster, errors_of, patiently
+from search_service.cluster import Cluster, patiently
 from search_service.errors import IndexNotFoundError
+from search_service.failures import errors_of
 from search_service.mappings import (
     Index,
     Options,
@@ -105,6 +106,10 @@ class Indexes:
         """
         self.forget(name)
         return await self.get(name)
+
+    def knows(self, name: str) -> bool:
+        """Whether there was such an index a moment ago."""
+        return name in self._known
 
     def forget(self, name: str) -> None:
         """Looks `name` up afresh next time."""

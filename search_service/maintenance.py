@@ -6,8 +6,9 @@ from typing import Any
 
 from elasticsearch import BadRequestError
 
-from search_service.cluster import Cluster, errors_of
+from search_service.cluster import Cluster
 from search_service.errors import IndexExistsError, IndexNotFoundError, SnapshotError
+from search_service.failures import errors_of
 from search_service.indexes import Indexes
 from search_service.mappings import revision_of
 from search_service.operations import Task

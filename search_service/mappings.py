@@ -143,6 +143,11 @@ def is_revision(alias: str) -> bool:
     return "@" in alias
 
 
+def name_of(alias: str) -> str:
+    """The name of the index that an alias is of."""
+    return alias.partition("@")[0]
+
+
 def index_body(revision: Revision) -> dict[str, Any]:
     """Builds the body of the request that creates a revision's physical index."""
     options = revision.options

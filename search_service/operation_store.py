@@ -6,8 +6,9 @@ from typing import Any
 
 from elasticsearch import BadRequestError, ConflictError, NotFoundError
 
-from search_service.cluster import Cluster, errors_of
+from search_service.cluster import Cluster
 from search_service.errors import OperationNotFoundError, OperationRunningError
+from search_service.failures import errors_of
 from search_service.records import now
 from service_kit.errors import RetryableError, ServiceError
 

@@ -75,6 +75,16 @@ class KnnSearch:
             or self.num_candidates > _MANY_CANDIDATES
         )
 
+    def described(self) -> dict[str, Any]:
+        """What was asked for, for the log; no vector."""
+        return {
+            "k": self.k,
+            "num_candidates": self.num_candidates,
+            "filtered": self.query is not None,
+            "heavy": self.is_heavy,
+            "page_size": self.page_size,
+        }
+
 
 def packed_vector(vector: NDArray[np.float32]) -> str:
     """A vector as Elasticsearch reads it fastest: base64 of big-endian float32."""

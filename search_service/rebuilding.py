@@ -12,12 +12,13 @@ from typing import Any
 import structlog
 
 from search_service import copying, walking
-from search_service.cluster import Cluster, errors_of
+from search_service.cluster import Cluster
 from search_service.errors import (
     IndexNotFoundError,
     RevisionNotFoundError,
     RevisionStateError,
 )
+from search_service.failures import errors_of
 from search_service.indexes import CACHE_S, Indexes
 from search_service.mappings import Index, Options, Revision
 from search_service.operations import Task

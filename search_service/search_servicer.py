@@ -24,6 +24,7 @@ from search_service.errors import (
 from search_service.gathering import SearchQueue
 from search_service.indexes import Indexes
 from search_service.mappings import VECTOR_FIELD, Revision
+from search_service.metrics import Metrics
 from search_service.queries import KnnSearch
 from search_service.records import from_record
 from search_service.upserter import Upserter
@@ -60,6 +61,8 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         deleter: Deletes them.
         loads: Switches indexes to loading.
         queue: Makes searches.
+        metrics: Gets what is done.
+        slow_s: Searches that take longer are logged.
         room: Bounds the bytes of documents that have been read and not answered.
         stopping: Set when the server stops: streams then end after what they have read.
     """
@@ -72,6 +75,8 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         deleter: Deleter,
         loads: BulkLoads,
         queue: SearchQueue,
+        metrics: Metrics,
+        slow_s: float,
         room: ByteBudget,
         stopping: asyncio.Event,
     ) -> None:
@@ -81,6 +86,8 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         self._deleter = deleter
         self._loads = loads
         self._queue = queue
+        self._metrics = metrics
+        self._slow_s = slow_s
         self._room = room
         self._stopping = stopping
 
@@ -111,7 +118,8 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
     ) -> pb.GetDocumentsResponse:
         ids = document_wire.image_ids(request.image_ids)
         live = (await self._indexes.get(index_name(request.index))).live
-        found = await documents.get(self._cluster, live.name, ids, request.include_vectors)
+        with self._metrics.operation("GetDocuments", live.name):
+            found = await documents.get(self._cluster, live.name, ids, request.include_vectors)
         if any(known and known["_index"] != live.physical for known in found):  # just promoted
             live = (await self._indexes.get_now(live.name)).live
         response = pb.GetDocumentsResponse()
@@ -151,7 +159,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
                 response.next_page_token = found[wanted.size - 1]["_id"]
             return response
 
-        return await self._reading(request.index, read)
+        return await self._reading("ListDocuments", request.index, read)
 
     async def CountDocuments(
         self, request: pb.CountDocumentsRequest, context: "Context"
@@ -163,7 +171,8 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         async def read(live: Revision) -> int:
             return await walking.count(self._cluster, live, query)
 
-        return pb.CountDocumentsResponse(count=await self._reading(request.index, read))
+        count = await self._reading("CountDocuments", request.index, read)
+        return pb.CountDocumentsResponse(count=count)
 
     async def DeleteDocuments(
         self, request: pb.DeleteDocumentsRequest, context: "Context"
@@ -171,7 +180,8 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         ids = document_wire.image_ids(request.image_ids)
         live = (await self._indexes.get(index_name(request.index))).live
         refresh = document_wire.REFRESH.get(request.refresh, "false")
-        deleted = await self._deleter.delete(live.name, ids, refresh)
+        with self._metrics.operation("DeleteDocuments", live.name):
+            deleted = await self._deleter.delete(live.name, ids, refresh)
         return pb.DeleteDocumentsResponse(
             deleted_image_ids=[image_id for image_id, found in deleted.items() if found],
             missing_image_ids=[image_id for image_id, found in deleted.items() if not found],
@@ -193,11 +203,12 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
                 answer, token = await searching.search_page(self._cluster, live, query, request)
             else:
                 answer, token = await self._queue.search(live, query), ""
+            self._note(live.name, query, answer["took"])
             response = hits.search_response(answer, query, similarity)
             response.next_page_token = token
             return response
 
-        return await self._reading(request.index, read)
+        return await self._reading("Search", request.index, read)
 
     async def BatchSearch(
         self, request: pb.BatchSearchRequest, context: "Context"
@@ -221,16 +232,26 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
             pairs = [(live, query) for _, live, query in asked]
             answers = await searching.search_all(self._cluster, pairs)
             for (result, live, query), answer in zip(asked, answers, strict=True):
+                if not isinstance(answer, Exception):
+                    self._note(live.name, query, answer["took"])
                 _render(result, live, query, answer)
         return pb.BatchSearchResponse(results=results)
 
-    async def _reading(self, index: str, read: Callable[[Revision], Awaitable[T]]) -> T:
+    async def _reading(
+        self, operation: str, index: str, read: Callable[[Revision], Awaitable[T]]
+    ) -> T:
         """Reads from the live revision; from the next one if that has just been deleted."""
-        name = index_name(index)
-        try:
-            return await read((await self._indexes.get(name)).live)
-        except IndexNotFoundError:
-            return await read((await self._indexes.get_now(name)).live)
+        live = (await self._indexes.get(index_name(index))).live
+        with self._metrics.operation(operation, live.name):
+            try:
+                return await read(live)
+            except IndexNotFoundError:
+                return await read((await self._indexes.get_now(live.name)).live)
+
+    def _note(self, index: str, query: KnnSearch, took_ms: float) -> None:
+        self._metrics.took(index, took_ms)
+        if took_ms > 1000 * self._slow_s:
+            log.warning("slow_search", index=index, took_ms=took_ms, **query.described())
 
 
 def _size(request: pb.UpsertDocumentsRequest) -> int:

@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 from imagesearch.search.v1 import search_service_pb2 as pb
 
-from search_service.cluster import Cluster, error_of, errors_of, patiently
+from search_service.cluster import Cluster, patiently
 from search_service.errors import ScriptsMissingError
+from search_service.failures import error_of, errors_of
 from search_service.mappings import Revision
 from search_service.queries import KnnSearch, search_body
 from service_kit.errors import InvalidRequestError

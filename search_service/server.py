@@ -1,6 +1,7 @@
 """The wiring: the order of the text is the order of the start; the stop is its reverse."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -13,6 +14,7 @@ from imagesearch.search.v1 import (
     search_service_pb2,
     search_service_pb2_grpc,
 )
+from prometheus_client import CollectorRegistry
 
 from search_service import bulk_loading, maintenance, rebuilding
 from search_service.bulk_loading import BulkLoads
@@ -23,6 +25,8 @@ from search_service.gathering import SearchQueue
 from search_service.index_servicer import IndexServicer
 from search_service.indexes import Indexes
 from search_service.maintenance import Maintenance
+from search_service.mappings import name_of
+from search_service.metrics import Metrics
 from search_service.mirroring import Mirror
 from search_service.operation_servicer import OperationServicer, Rendering, Response
 from search_service.operation_store import OperationStore, Record
@@ -37,6 +41,7 @@ from search_service.upserting import Result, Upsert, upsert_and_mirror
 from search_service.writing import Writer
 from service_kit import deadlines
 from service_kit.budget import ByteBudget
+from service_kit.metrics import serving_metrics
 from service_kit.server import Endpoint, Probe, serving, stop_signal
 
 _REVISION_SERVICE = revision_service_pb2.DESCRIPTOR.services_by_name["RevisionService"].full_name
@@ -61,14 +66,25 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     client = connect(settings)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
-        cluster = Cluster(client, settings.read_timeout_s, settings.write_timeout_s)
+        cluster = Cluster(
+            client,
+            settings.read_timeout_s,
+            settings.write_timeout_s,
+            settings.wait_for_active_shards or None,
+        )
 
+        registry = CollectorRegistry()
+        metrics = Metrics(registry)
+        stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         indexes = Indexes(cluster)
         mirror = Mirror(cluster, indexes)
 
         async def write(alias: str, upserts: Sequence[Upsert], refresh: str) -> list[Result]:
             deadlines.begin(None)  # a bulk request serves many calls
-            return await upsert_and_mirror(cluster, mirror, alias, upserts, refresh)
+            began = time.perf_counter()
+            results = await upsert_and_mirror(cluster, mirror, alias, upserts, refresh)
+            metrics.bulk(name_of(alias), len(upserts), time.perf_counter() - began)
+            return results
 
         writer = Writer(
             write,
@@ -101,17 +117,21 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         stopping = asyncio.Event()
         responses: dict[str, Response] = {}
         rendering = Rendering(responses)
-        lifecycle = IndexServicer(cluster, indexes, revisions, operations, rendering)
+        lifecycle = IndexServicer(cluster, indexes, revisions, operations, rendering, metrics)
         of_revisions = RevisionServicer(indexes, revisions, operations, rendering)
         responses |= responses_of(indexes, lifecycle, of_revisions)
+        room = ByteBudget(settings.max_pending_bytes)
+        metrics.pending(lambda: room.held)
         searches = SearchServicer(
             cluster,
             indexes,
-            Upserter(indexes, writer),
+            Upserter(indexes, writer, metrics),
             Deleter(cluster, indexes, mirror),
             loads,
             queue,
-            ByteBudget(settings.max_pending_bytes),
+            metrics,
+            settings.slow_search_s,
+            room,
             stopping,
         )
         of_operations = OperationServicer(operations, rendering)

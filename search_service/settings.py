@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServerSettings
@@ -16,6 +16,13 @@ class Settings(ServerSettings):
     listen: str = "127.0.0.1:50052"
     """Address to serve on, as host:port. Port 0 takes a free one."""
 
+    metrics_listen: str = ""
+    """Address to serve Prometheus metrics on, as host:port. Empty: they are not served."""
+
+    slow_search_s: NonNegativeFloat = 1.0
+    """Searches that take longer are logged, with what was asked for. A search with `profile`
+    says where the time goes."""
+
     elasticsearch_url: str = Field(
         default="http://127.0.0.1:9200",
         validation_alias=AliasChoices("search_elasticsearch_url", "elasticsearch_url"),
@@ -28,6 +35,13 @@ class Settings(ServerSettings):
 
     elasticsearch_ca_certs: Path | None = None
     """Certificates that Elasticsearch's own is checked against. None: the system's."""
+
+    elasticsearch_fingerprint: str = ""
+    """SHA-256 of Elasticsearch's certificate in hex, to trust it alone. Empty: by authority."""
+
+    wait_for_active_shards: str = ""
+    """Copies of a shard that must be there before a write is tried: a number, or "all". Empty:
+    as the index has it, by default 1. More refuses writes sooner when nodes are away."""
 
     read_timeout_s: PositiveFloat = 10.0
     """Longest that Elasticsearch may take to answer a read, within the caller's deadline."""

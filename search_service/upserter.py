@@ -8,7 +8,7 @@ from google.rpc import code_pb2, status_pb2
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import search_service_pb2 as pb
 
-from image_kit.naming import index_name
+from image_kit.naming import DEFAULT_INDEX, index_name
 from search_service import document_wire, search_wire
 from search_service.bulk_loading import Load
 from search_service.errors import (
@@ -18,6 +18,7 @@ from search_service.errors import (
 )
 from search_service.indexes import Indexes
 from search_service.mappings import Index, Revision
+from search_service.metrics import Metrics
 from search_service.records import now, to_record
 from search_service.upserting import Outcome, Upsert
 from search_service.writing import Writer
@@ -37,11 +38,13 @@ class Upserter:
     Args:
         indexes: What the indexes are.
         writer: Writes documents.
+        metrics: Counts them.
     """
 
-    def __init__(self, indexes: Indexes, writer: Writer) -> None:
+    def __init__(self, indexes: Indexes, writer: Writer, metrics: Metrics) -> None:
         self._indexes = indexes
         self._writer = writer
+        self._metrics = metrics
 
     async def upsert_all(
         self, request: pb.UpsertDocumentsRequest, load: Load
@@ -89,7 +92,9 @@ class Upserter:
                 raise
         for future, response, name in zip(waiting, answers, names, strict=True):
             if (why := future.exception()) is None:
-                response.outcome = _OUTCOMES[future.result()]
+                outcome = future.result()
+                response.outcome = _OUTCOMES[outcome]
+                self._metrics.document(index_name(name), outcome.value)
             else:
                 self._refuse(response, why, name)
 
@@ -115,6 +120,8 @@ class Upserter:
     ) -> None:
         if isinstance(error, IndexNotFoundError):
             self._indexes.forget(index_name(name))
+        elif self._indexes.knows(name or DEFAULT_INDEX):
+            self._metrics.document(name or DEFAULT_INDEX, "refused")
         if isinstance(error, ServiceError):
             response.error.CopyFrom(error.to_status())
         else:  # this document's own: its neighbours in the stream go on

@@ -7,7 +7,8 @@ time exactly once, whatever is written meanwhile, and can be taken up again afte
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search_service.cluster import Cluster, errors_of, patiently
+from search_service.cluster import Cluster, patiently
+from search_service.failures import errors_of
 from search_service.mappings import VECTOR_FIELD, Revision
 
 Hit = Mapping[str, Any]

@@ -18,6 +18,11 @@ class ByteBudget:
         self._free = most
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    @property
+    def held(self) -> int:
+        """Bytes that are held now."""
+        return self._most - self._free
+
     async def take(self, size: int) -> int:
         """Waits until there is room, and takes it. Answers what `give_back` must be told."""
         size = min(size, self._most)
