@@ -22,9 +22,6 @@ from service_kit.errors import RetryableError, ServiceError
 
 log = structlog.get_logger()
 
-LEASE_S = 30.0
-"""How long an operation waits for the one who works on it to say so."""
-
 _LOOK_S = 5.0
 
 
@@ -35,8 +32,9 @@ class Task:
         record: What is kept of it. Whoever changes it saves it.
     """
 
-    def __init__(self, store: OperationStore, stored: Stored) -> None:
+    def __init__(self, store: OperationStore, stored: Stored, lease_s: float) -> None:
         self._store = store
+        self._lease_s = lease_s
         self.record, self._condition = stored
         self._saving = asyncio.Lock()
 
@@ -48,7 +46,7 @@ class Task:
             LeaseLostError: Somebody else works on it.
         """
         async with self._saving:
-            self.record.leased_until = _milliseconds(LEASE_S)
+            self.record.leased_until = _milliseconds(self._lease_s)
             await self._put()
         if self.record.cancelled and not self.record.done:
             raise OperationCancelledError
@@ -95,11 +93,14 @@ class Operations:
     Args:
         store: Where they are kept.
         works: How each kind is done.
+        lease_s: How long an operation waits for the one who works on it to say so.
     """
 
-    def __init__(self, store: OperationStore, works: Mapping[str, Work]) -> None:
+    def __init__(self, store: OperationStore, works: Mapping[str, Work], lease_s: float) -> None:
         self.store = store
         self._works = works
+        self._lease_s = lease_s
+        self._look_s = min(_LOOK_S, lease_s)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -116,7 +117,7 @@ class Operations:
         Raises:
             OperationRunningError: It is not.
         """
-        record.leased_until = _milliseconds(LEASE_S)
+        record.leased_until = _milliseconds(self._lease_s)
         stored = await self.store.create(record)
         rivals = [
             each
@@ -134,7 +135,7 @@ class Operations:
 
     async def start(self, record: Record) -> Record:
         """Writes an operation down and begins to work on it."""
-        record.leased_until = _milliseconds(LEASE_S)
+        record.leased_until = _milliseconds(self._lease_s)
         stored = await self.store.create(record)
         self._begin(stored)
         return stored[0]
@@ -179,7 +180,7 @@ class Operations:
                 for record, condition in await self.store.all(running=True):
                     if record.id in self._tasks or record.leased_until > _milliseconds(0):
                         continue
-                    record.leased_until = _milliseconds(LEASE_S)
+                    record.leased_until = _milliseconds(self._lease_s)
                     try:
                         self._begin(await self.store.put(record, condition))
                     except LeaseLostError:
@@ -188,11 +189,11 @@ class Operations:
                 pass  # Elasticsearch is away; health says so
             except Exception:
                 log.exception("operations_failed")
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(self._look_s)
 
     def _begin(self, stored: Stored) -> None:
         record = stored[0]
-        work = asyncio.create_task(self._work(Task(self.store, stored)))
+        work = asyncio.create_task(self._work(Task(self.store, stored, self._lease_s)))
         self._tasks[record.id] = work
         work.add_done_callback(lambda _: self._tasks.pop(record.id, None))
 
@@ -200,7 +201,7 @@ class Operations:
         deadlines.begin(None)
         record = task.record
         log.info("operation", id=record.id, step=record.step or "begin")
-        renewing = asyncio.create_task(_renew(task))
+        renewing = asyncio.create_task(_renew(task, self._lease_s / 3))
         try:
             response = await self._works[record.kind](task)
             await task.finish(response)
@@ -212,7 +213,7 @@ class Operations:
             log.warning("operation_taken_over", id=record.id)
         except RetryableError as error:
             log.warning("operation_waits", id=record.id, why=str(error))
-            await _quietly(task.release(_LOOK_S))
+            await _quietly(task.release(self._look_s))
         except ServiceError as error:
             log.warning("operation_failed", id=record.id, why=str(error))
             await _quietly(task.fail(error.code, str(error)))
@@ -224,9 +225,9 @@ class Operations:
             renewing.cancel()
 
 
-async def _renew(task: Task) -> None:
+async def _renew(task: Task, interval_s: float) -> None:
     while True:
-        await asyncio.sleep(LEASE_S / 3)
+        await asyncio.sleep(interval_s)
         await _quietly(task.save())
 
 

@@ -111,6 +111,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 maintenance.SNAPSHOT: work.snapshot,
                 maintenance.RESTORE: work.restore,
             },
+            settings.operation_lease_s,
         )
         loads.operations = operations
         await stack.enter_async_context(operations)

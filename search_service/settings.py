@@ -50,6 +50,10 @@ class Settings(ServerSettings):
     """Longest that Elasticsearch may take to answer a write. A write without an answer may or
     may not be done; it is safe to send it again."""
 
+    operation_lease_s: PositiveFloat = 30.0
+    """How long a rebuild or other long work waits, when its server was killed, until another one
+    goes on with it."""
+
     max_bulk_documents: PositiveInt = 500
     """Most documents in one bulk request to Elasticsearch."""
 

@@ -17,7 +17,6 @@ from imagesearch.search.v1 import search_service_pb2 as search_pb
 
 import search_service.server
 import search_service.settings
-from search_service import operations as operations_module
 from service_kit.client import channel
 from tests.helpers import SPACE, eventually, ids_of, image_id, refusal, unit_vector
 from tests.services.test_search_service import DIMENSIONS, upsert, vector, write
@@ -167,13 +166,14 @@ class TestRebuild:
         revisions: RevisionServiceAsyncStub,
         operations: OperationsStub,
         index: str,
-        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """The lease of another server's operation runs out in the middle of its copying."""
         await write(search, *(upsert(index, n) for n in range(50)))
-        monkeypatch.setattr(operations_module, "LEASE_S", 0.5)
         settings = search_service.settings.Settings(
-            listen="127.0.0.1:0", elasticsearch_url=elasticsearch_url, grace_s=1
+            listen="127.0.0.1:0",
+            elasticsearch_url=elasticsearch_url,
+            grace_s=1,
+            operation_lease_s=0.5,
         )
         other = search_service.server.running(settings)
         port = await other.__aenter__()
