@@ -9,5 +9,5 @@ COPY image_kit image_kit
 COPY search_service search_service
 RUN pip install --no-cache-dir -e '.[search]'
 USER 65532
-EXPOSE 50052
+EXPOSE 50052 9152
 ENTRYPOINT ["python", "-m", "search_service"]

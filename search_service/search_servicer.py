@@ -250,7 +250,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
 
     def _note(self, index: str, query: KnnSearch, took_ms: float) -> None:
         self._metrics.took(index, took_ms)
-        if took_ms > 1000 * self._slow_s:
+        if took_ms >= 1000 * self._slow_s:
             log.warning("slow_search", index=index, took_ms=took_ms, **query.described())
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-import socket
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -218,14 +217,6 @@ class TestStatistics:
         )
         assert "imagesearch_embedder_batch_size_bucket" in body
         assert "imagesearch_embedder_queue_seconds_sum" in body
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-    return port
 
 
 class TestCache:
