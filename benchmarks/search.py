@@ -245,7 +245,7 @@ async def load(ours: Ours, index: str, vectors: data.Vectors, kind: str = DEFAUL
 
 async def measure(report: Report, options: Any) -> None:
     """Measures everything."""
-    sizes = [20_000] if options.quick else [20_000, 100_000, 200_000, options.largest]
+    sizes = [20_000] if options.quick else sorted(map(int, options.sizes.split(",")))
     part, rounds = (2.0, 3) if options.quick else (5.0, 5)
     biggest = max(sizes)
     vectors = (
@@ -301,7 +301,9 @@ def main() -> None:
     options.add_argument("--heap", default="4g", help="of the node of our own (default: 4g)")
     options.add_argument("--vectors", type=Path, metavar="FILE", help=".npy of shape (n, 512)")
     options.add_argument(
-        "--largest", type=int, default=1_000_000, help="vectors in the largest index"
+        "--sizes",
+        default="20000,100000,200000,1000000",
+        help="vectors in the indexes (default: %(default)s)",
     )
     chosen = options.parse_args()
     report = Report("search", chosen.quick)

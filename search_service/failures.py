@@ -41,7 +41,7 @@ def errors_of(index: str) -> Iterator[None]:
 def error_of(body: Any, index: str) -> Exception:
     """Makes our error of an answer that has failed within one that has not."""
     found = translate(body.get("status", 500), body, index)
-    return found or RuntimeError(f"{_type(body)}: {_reason(body)}")
+    return found or RuntimeError(f"{_type(body)}: {reason_of(body)}")
 
 
 def translate(status: int, body: Any, index: str) -> Exception | None:
@@ -52,7 +52,7 @@ def translate(status: int, body: Any, index: str) -> Exception | None:
         body: With an "error" of a type, e.g. "index_not_found_exception", and a reason.
         index: Name of the index the request is about.
     """
-    kind, reason = _type(body), _reason(body)
+    kind, reason = _type(body), reason_of(body)
     if kind == "index_not_found_exception" or "require_alias" in reason:
         return IndexNotFoundError(index)
     if kind in ("resource_already_exists_exception", "invalid_alias_name_exception"):
@@ -93,7 +93,8 @@ def _type(body: Any) -> str:
     return str(causes[0].get("type", "")) if causes else ""
 
 
-def _reason(body: Any) -> str:
+def reason_of(body: Any) -> str:
+    """What the body of a failed request says."""
     causes = _causes(body)
     if causes:
         return str(causes[0].get("reason", ""))

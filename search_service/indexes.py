@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from elasticsearch import BadRequestError
+
 from search_service.cluster import Cluster, patiently
 from search_service.errors import IndexNotFoundError
-from search_service.failures import errors_of
+from search_service.failures import errors_of, reason_of
 from search_service.mappings import (
     Index,
     Options,
@@ -18,6 +20,7 @@ from search_service.mappings import (
     revision_of,
 )
 from search_service.records import now
+from service_kit.errors import InvalidRequestError
 
 CACHE_S = 2.0
 """How long what is known of an index is trusted. Another server may have changed it meanwhile."""
@@ -60,6 +63,7 @@ class Indexes:
 
         Raises:
             IndexExistsError: The name is taken.
+            InvalidRequestError: Elasticsearch cannot make one with these options.
         """
         revision = Revision(name, 1, space, options, now(), epoch=1, live=True)
         await self.create_revision(revision)
@@ -70,11 +74,15 @@ class Indexes:
 
         Raises:
             IndexExistsError: There is one of its name.
+            InvalidRequestError: Elasticsearch cannot make one with these options.
         """
-        with errors_of(revision.name):
-            await self._cluster.writing().indices.create(
-                index=revision.physical, **index_body(revision)
-            )
+        try:
+            with errors_of(revision.name):
+                await self._cluster.writing().indices.create(
+                    index=revision.physical, **index_body(revision)
+                )
+        except BadRequestError as error:
+            raise InvalidRequestError([("options", reason_of(error.body))]) from error
         self.forget(revision.name)
 
     async def get(self, name: str) -> Index:

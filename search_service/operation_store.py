@@ -14,6 +14,7 @@ from service_kit.errors import RetryableError, ServiceError
 
 INDEX = ".imagesearch-operations"
 _LISTED = 1_000
+_KEPT = "30d"
 
 _BODY: dict[str, Any] = {
     "settings": {"index": {"hidden": True, "auto_expand_replicas": "0-1"}},
@@ -158,6 +159,20 @@ class OperationStore:
                 ignore_unavailable=True,
             )
         return [(_read(hit["_source"]), _condition(hit)) for hit in answer["hits"]["hits"]]
+
+    async def sweep(self) -> None:
+        """Deletes those that ended long ago."""
+        old = {"range": {"created_at": {"lt": f"now-{_KEPT}"}}}
+        with errors_of(INDEX):
+            answer = await self._cluster.reading().search(
+                index=INDEX,
+                query={"bool": {"filter": [{"term": {"done": True}}, old]}},
+                size=_LISTED,
+                source=False,
+                ignore_unavailable=True,
+            )
+        for hit in answer["hits"]["hits"]:
+            await self.delete(hit["_id"])
 
     async def _ensure(self) -> None:
         try:

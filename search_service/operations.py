@@ -23,6 +23,7 @@ from service_kit.errors import RetryableError, ServiceError
 log = structlog.get_logger()
 
 _LOOK_S = 5.0
+_SWEEP_S = 3600.0
 
 
 class Task:
@@ -55,6 +56,7 @@ class Task:
         """Ends it."""
         async with self._saving:
             self.record.done, self.record.response = True, dict(response)
+            self.record.step = "done"
             await self._put()
 
     async def fail(self, code: grpc.StatusCode, message: str) -> None:
@@ -175,8 +177,12 @@ class Operations:
 
     async def _look(self) -> None:
         deadlines.begin(None)
+        swept_at = -_SWEEP_S
         while True:
             try:
+                if time.monotonic() - swept_at > _SWEEP_S:
+                    await self.store.sweep()
+                    swept_at = time.monotonic()
                 for record, condition in await self.store.all(running=True):
                     if record.id in self._tasks or record.leased_until > _milliseconds(0):
                         continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 from elasticsearch import AsyncElasticsearch
 from google.longrunning import operations_pb2
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
     from google.longrunning.operations_pb2_grpc import OperationsStub
     from imagesearch.search.v1.index_service_pb2_grpc import IndexServiceAsyncStub
     from imagesearch.search.v1.search_service_pb2_grpc import SearchServiceAsyncStub
-
-
-@pytest.fixture
-async def index(indexes: IndexServiceAsyncStub, new_index: str) -> AsyncIterator[str]:
-    options = pb.IndexOptions(dimensions=DIMENSIONS)
-    await indexes.CreateIndex(pb.CreateIndexRequest(name=new_index, space=SPACE, options=options))
-    yield new_index
-    await indexes.DeleteIndex(pb.DeleteIndexRequest(name=new_index))
 
 
 async def described(indexes: IndexServiceAsyncStub, index: str) -> pb.Index:
@@ -56,6 +49,40 @@ async def test_settings_change_in_place(
     wrong = await refusal(indexes.UpdateIndex(pb.UpdateIndexRequest(replicas=10)))
     assert nothing.fields == ["replicas"]
     assert wrong.fields == ["name", "replicas"]
+
+
+async def test_what_elasticsearch_cannot_make_is_refused_with_its_reason(
+    indexes: IndexServiceAsyncStub, new_index: str
+) -> None:
+    """One node takes a thousand shards."""
+    options = pb.IndexOptions(dimensions=DIMENSIONS, shards=1024)
+    request = pb.CreateIndexRequest(name=new_index, space=SPACE, options=options)
+    refused = await refusal(indexes.CreateIndex(request))
+
+    assert refused.fields == ["options"]
+    assert "shards" in refused.message
+
+
+async def test_an_index_that_takes_no_writes_is_still_searched(
+    indexes: IndexServiceAsyncStub,
+    search: SearchServiceAsyncStub,
+    index: str,
+    elasticsearch_url: str,
+) -> None:
+    """The block that Elasticsearch sets when its disk is nearly full."""
+    await write(search, upsert(index, 1))
+    async with AsyncElasticsearch(elasticsearch_url) as client:
+        block = {"index.blocks.read_only_allow_delete": True}
+        await client.indices.put_settings(index=index, settings=block)
+        refused = (await write(search, upsert(index, 2)))["2"].error
+        found = await find(search, index, 1)
+        await client.indices.put_settings(index=index, settings=dict.fromkeys(block))
+    again = (await write(search, upsert(index, 2)))["2"]
+
+    assert refused.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    assert "blocked" in refused.message
+    assert len(found) == 1
+    assert again.HasField("outcome")
 
 
 async def test_merging_leaves_one_segment(

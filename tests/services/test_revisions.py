@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import pytest
 from elasticsearch import AsyncElasticsearch
 from google.longrunning import operations_pb2
 from imagesearch.common.v1 import types_pb2 as types
@@ -18,7 +17,7 @@ from imagesearch.search.v1 import search_service_pb2 as search_pb
 import search_service.server
 import search_service.settings
 from service_kit.client import channel
-from tests.helpers import SPACE, eventually, ids_of, image_id, refusal, unit_vector
+from tests.helpers import eventually, ids_of, image_id, refusal, unit_vector
 from tests.services.test_search_service import DIMENSIONS, upsert, vector, write
 
 if TYPE_CHECKING:
@@ -28,15 +27,6 @@ if TYPE_CHECKING:
     from imagesearch.search.v1.search_service_pb2_grpc import SearchServiceAsyncStub
 
 FLAT = index_pb.IndexOptions(dimensions=DIMENSIONS, vector_type=index_pb.VECTOR_TYPE_FLAT)
-
-
-@pytest.fixture
-async def index(indexes: IndexServiceAsyncStub, new_index: str) -> AsyncIterator[str]:
-    options = index_pb.IndexOptions(dimensions=DIMENSIONS)
-    request = index_pb.CreateIndexRequest(name=new_index, space=SPACE, options=options)
-    await indexes.CreateIndex(request)
-    yield new_index
-    await indexes.DeleteIndex(index_pb.DeleteIndexRequest(name=new_index))
 
 
 async def listed(revisions: RevisionServiceAsyncStub, index: str) -> list[pb.Revision]:

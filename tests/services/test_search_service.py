@@ -51,15 +51,6 @@ async def write(
     return {answer.request_id: answer async for answer in answers}
 
 
-@pytest.fixture
-async def index(indexes: IndexServiceAsyncStub, new_index: str) -> AsyncIterator[str]:
-    options = index_pb.IndexOptions(dimensions=DIMENSIONS)
-    request = index_pb.CreateIndexRequest(name=new_index, space=SPACE, options=options)
-    await indexes.CreateIndex(request)
-    yield new_index
-    await indexes.DeleteIndex(index_pb.DeleteIndexRequest(name=new_index))
-
-
 class TestIndexes:
     async def test_get_tells_what_it_was_made_with(
         self, indexes: IndexServiceAsyncStub, new_index: str

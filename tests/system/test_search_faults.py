@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import psutil
 import pytest
+from elasticsearch import AsyncElasticsearch
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import index_service_pb2 as index_pb
@@ -132,9 +133,10 @@ class Sender:
         outcomes: How often what was done with an acknowledged one.
     """
 
-    def __init__(self, service: Service, index: str, seeds: range) -> None:
+    def __init__(self, service: Service, index: str, seeds: range, bulk_load: bool = False) -> None:
         self._service = service
         self._index = index
+        self._bulk_load = bulk_load
         self.left = dict.fromkeys(seeds)
         self.refused: Counter[str] = Counter()
         self.outcomes: Counter[int] = Counter()
@@ -158,7 +160,9 @@ class Sender:
     async def _send(self, search: SearchServiceAsyncStub) -> None:
         async def requests() -> AsyncIterator[pb.UpsertDocumentsRequest]:
             for seed in list(self.left):
-                yield a_document(self._index, seed)
+                request = a_document(self._index, seed)
+                request.bulk_load = self._bulk_load
+                yield request
 
         async for answer in search.UpsertDocuments(requests()):
             if answer.HasField("outcome"):
@@ -335,6 +339,44 @@ async def until_step(address: str, name: str, step: str) -> bool:
                 return True
             await asyncio.sleep(0.003)
     raise AssertionError(f"it never came to {step!r}; it is at {metadata.step!r}")
+
+
+async def test_a_bulk_load_whose_server_is_killed_is_cleaned_up_after(
+    node: ElasticsearchNode, tmp_path: Path
+) -> None:
+    count = 2_000
+    with running(node.url, tmp_path) as service:
+        async with stubs(service) as (indexes, _):
+            await create(indexes, "documents")
+        loading = Sender(service, "documents", range(count), bulk_load=True)
+        sending = asyncio.create_task(loading.send_all())
+        await loading.until_left(count / 2)
+        assert (await settings_of(node, "documents"))["refresh_interval"] == "-1"
+        await asyncio.to_thread(service.process.kill)
+        sending.cancel()
+        left = dict(loading.left)
+        await asyncio.to_thread(service.start)
+
+        async def restored() -> None:
+            settings = await settings_of(node, "documents")
+            assert "refresh_interval" not in settings
+            assert settings["auto_expand_replicas"] == "0-1"
+
+        await eventually(restored, 60)
+        await Sender(service, "documents", range(count)).send_all()
+        async with stubs(service) as (indexes, search):
+            await indexes.RefreshIndex(refresh("documents"), timeout=10)
+            found = await listed(search, "documents")
+
+    assert left
+    assert sorted(found) == sorted(image_id(n) for n in range(count))
+
+
+async def settings_of(node: ElasticsearchNode, index: str) -> dict[str, Any]:
+    async with AsyncElasticsearch(node.url) as client:
+        answer = await client.indices.get_settings(index=index)
+    settings: dict[str, Any] = next(iter(answer.values()))["settings"]["index"]
+    return settings
 
 
 async def test_a_node_of_three_is_killed_under_load(tmp_path: Path) -> None:

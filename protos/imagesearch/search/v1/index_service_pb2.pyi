@@ -77,10 +77,14 @@ class _VectorTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VectorType
     """Every 4-bit vector is compared. Needs an even number of dimensions."""
     VECTOR_TYPE_BBQ_FLAT: _VectorType.ValueType  # 8
     """Every 1-bit vector is compared."""
+    VECTOR_TYPE_BBQ_DISK: _VectorType.ValueType  # 9
+    """Clusters of 1-bit vectors, read from disk as they are needed: least memory, for
+    indexes that do not fit in it. Needs Elasticsearch 9.2.
+    """
 
 class VectorType(_VectorType, metaclass=_VectorTypeEnumTypeWrapper):
     """How vectors are stored and searched. HNSW types walk a graph and are
-    approximate; FLAT types compare every vector.
+    approximate, as is DISK; FLAT types compare every vector.
     """
 
 VECTOR_TYPE_UNSPECIFIED: VectorType.ValueType  # 0
@@ -101,6 +105,10 @@ VECTOR_TYPE_INT4_FLAT: VectorType.ValueType  # 7
 """Every 4-bit vector is compared. Needs an even number of dimensions."""
 VECTOR_TYPE_BBQ_FLAT: VectorType.ValueType  # 8
 """Every 1-bit vector is compared."""
+VECTOR_TYPE_BBQ_DISK: VectorType.ValueType  # 9
+"""Clusters of 1-bit vectors, read from disk as they are needed: least memory, for
+indexes that do not fit in it. Needs Elasticsearch 9.2.
+"""
 Global___VectorType: _TypeAlias = VectorType  # noqa: Y015
 
 class _IndexHealth:
