@@ -6,15 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import structlog
-
 from search_service.cluster import Cluster
 from search_service.errors import IndexNotFoundError
 from search_service.failures import errors_of
 from search_service.indexes import Indexes, standing_settings
 from search_service.operations import Operations, Task
-
-log = structlog.get_logger()
 
 KIND = "bulk_load"
 
@@ -50,6 +46,7 @@ class BulkLoads:
         try:
             yield load
         finally:
+            await load.settle()
             async with self._changed:
                 for name in load.names:
                     self._loading[name] -= 1
@@ -110,16 +107,21 @@ class BulkLoads:
 
 
 class Load:
-    """What one stream loads.
-
-    Attributes:
-        names: The indexes.
-    """
+    """What one stream loads."""
 
     def __init__(self, loads: BulkLoads) -> None:
         self._loads = loads
-        self.names: set[str] = set()
         self._begun: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The indexes that were switched for it."""
+        return [name for name, begun in self._begun.items() if begun.exception() is None]
+
+    async def settle(self) -> None:
+        """Waits until each index is switched, or cannot be."""
+        if self._begun:
+            await asyncio.wait(self._begun.values())
 
     async def into(self, name: str) -> None:
         """Switches an index to loading, the first time.
@@ -130,4 +132,3 @@ class Load:
         if name not in self._begun:
             self._begun[name] = asyncio.create_task(self._loads.begin(name))
         await asyncio.shield(self._begun[name])
-        self.names.add(name)

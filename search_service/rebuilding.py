@@ -9,8 +9,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-import structlog
-
 from search_service import copying, walking
 from search_service.cluster import Cluster
 from search_service.errors import (
@@ -24,8 +22,6 @@ from search_service.mappings import Index, Options, Revision
 from search_service.operations import Task
 from search_service.revisions import Gate, Revisions
 from service_kit.errors import RetryableError, ServiceError
-
-log = structlog.get_logger()
 
 KIND = "rebuild"
 
