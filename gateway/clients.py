@@ -151,9 +151,9 @@ class Search:
         return response.hits
 
     async def document(
-        self, index: str, image_id: str, with_vector: bool = False
+        self, index: str, image_id: str, with_vector: bool = False, field: str = "image_id"
     ) -> search_pb.GetDocumentsResult:
-        """Reads a document.
+        """Reads a document. `field` is where in our caller's request the id is.
 
         Raises:
             RemoteError: There is none.
@@ -161,7 +161,7 @@ class Search:
         request = search_pb.GetDocumentsRequest(
             index=index, image_ids=[image_id], include_vectors=with_vector
         )
-        moves = [("image_ids[0]", "image_id")]
+        moves = [("image_ids[0]", field)]
         response = await _answer(
             self._documents.GetDocuments, request, SEARCH, self._call_timeout_s, moves
         )

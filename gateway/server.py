@@ -7,12 +7,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
+from gateway.classification_rpcs import ClassificationRpcs
 from gateway.clients import Embedder, Search, open_embedder, open_search
 from gateway.fetch import Fetcher
 from gateway.indexing import Indexing
+from gateway.query_images import QueryImages
+from gateway.search_rpcs import SearchRpcs
 from gateway.servicer import ImageSearchServicer
 from gateway.settings import Settings
+from gateway.storage_rpcs import StorageRpcs
 from gateway.store import ImageStore
+from gateway.version_rpcs import VersionRpcs
 from image_kit.decoding import ImageLimits
 from service_kit.budget import ByteBudget
 from service_kit.cores import physical_cores
@@ -66,16 +71,21 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 )
             )
         stopping = asyncio.Event()
+        images = QueryImages(embedder, search, store, fetcher, preparers, limits)
         servicer = ImageSearchServicer(
-            embedder,
-            search,
-            store,
-            Indexing(embedder, search, store, preparers, limits, settings.auto_create_index),
-            fetcher,
-            limits,
-            ByteBudget(settings.max_in_flight_bytes),
-            settings.max_in_flight,
-            stopping,
+            SearchRpcs(embedder, search, images),
+            VersionRpcs(),
+            ClassificationRpcs(),
+            StorageRpcs(
+                embedder,
+                search,
+                store,
+                Indexing(embedder, search, store, preparers, limits, settings.auto_create_index),
+                limits,
+                ByteBudget(settings.max_in_flight_bytes),
+                settings.max_in_flight,
+                stopping,
+            ),
         )
 
         async def check() -> None:

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
+from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 from imagesearch.search.v1 import search_service_pb2 as search_pb
 
 from gateway.indexing import Upload
+from gateway.query_images import ImageSource, check_region, image_source
 from image_kit.decoding import ImageError, ImageLimits, check_length
 from image_kit.naming import check_image_id, check_index_name
 from service_kit.errors import InvalidRequestError, Violations
@@ -20,16 +22,19 @@ _SAID = ("image_name", "relative_path", "caption")
 _PLACE = ("relative_path", "url", "page_url")
 
 
-def source_kind(request: pb.SearchByImageRequest) -> str:
-    """Says how an image to look for is given: "image", "url" or "image_id".
+def search_source(request: pb.SearchByImageRequest) -> ImageSource:
+    """Reads which image to look for.
 
     Raises:
-        InvalidRequestError: It is not given.
+        InvalidRequestError: with one field violation for each thing wrong.
     """
-    kind = request.WhichOneof("source")
-    if kind is None:
-        raise InvalidRequestError([("source", "is not set; give image, url or image_id")])
-    return kind
+    wrong = Violations()
+    region = request.region if request.HasField("region") else None
+    if region is not None:
+        check_region(region, "region", wrong)
+    source = image_source(request, request.index, wrong, region=region)
+    wrong.raise_if_any()
+    return source
 
 
 def check_image(data: bytes, field: str, limits: ImageLimits) -> None:
@@ -58,9 +63,9 @@ def knn_request(
     )
 
 
-def results(hits: Iterable[search_pb.SearchHit]) -> list[pb.SearchResult]:
+def results(hits: Iterable[search_pb.SearchHit]) -> list[queries_pb.SearchResult]:
     """Renders what was found."""
-    return [pb.SearchResult(image=hit.document, score=hit.score) for hit in hits]
+    return [queries_pb.SearchResult(image=hit.document, score=hit.score) for hit in hits]
 
 
 def upload(image: pb.ImageUpload, limits: ImageLimits) -> Upload:

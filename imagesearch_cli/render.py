@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
+from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 from rich.console import Console
 from rich.table import Table
 
@@ -11,7 +12,7 @@ from imagesearch_cli.ingest import Report
 MOST_REFUSED = 20
 
 
-def results(found: Sequence[pb.SearchResult]) -> None:
+def results(found: Sequence[queries_pb.SearchResult]) -> None:
     """Prints what a search found."""
     console = Console()
     if not found:

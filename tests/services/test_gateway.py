@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
+from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 from PIL import Image
 
@@ -37,7 +38,7 @@ async def store(
 
 async def find(
     images: ImageSearchServiceAsyncStub, index: str, image: bytes, **options: Any
-) -> list[pb.SearchResult]:
+) -> list[queries_pb.SearchResult]:
     request = pb.SearchByImageRequest(index=index, image=image, **options)
     return list((await images.SearchByImage(request, timeout=30)).results)
 

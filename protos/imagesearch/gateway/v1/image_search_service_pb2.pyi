@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from imagesearch.common.v1 import types_pb2 as _types_pb2
+from imagesearch.gateway.v1 import queries_pb2 as _queries_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -47,36 +48,6 @@ IMAGE_VARIANT_ORIGINAL: ImageVariant.ValueType  # 2
 Global___ImageVariant: _TypeAlias = ImageVariant  # noqa: Y015
 
 @_typing.final
-class SearchResult(_message.Message):
-    """An image found."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    IMAGE_FIELD_NUMBER: _builtins.int
-    SCORE_FIELD_NUMBER: _builtins.int
-    score: _builtins.float
-    """Cosine similarity to the query, -1 to 1. Images compared with an image: 1 is the
-    same picture. Images compared with a text score much lower; only the order counts.
-    """
-    @_builtins.property
-    def image(self) -> _types_pb2.Document:
-        """What is known of it."""
-
-    def __init__(
-        self,
-        *,
-        image: _types_pb2.Document | None = ...,
-        score: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "score", b"score"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SearchResult: _TypeAlias = SearchResult  # noqa: Y015
-
-@_typing.final
 class SearchByImageRequest(_message.Message):
     """Request of SearchByImage."""
 
@@ -91,6 +62,9 @@ class SearchByImageRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """An encoded image, at most 20 MiB: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC."""
     url: _builtins.str
@@ -105,6 +79,10 @@ class SearchByImageRequest(_message.Message):
     """Candidates looked at in each shard, k to 10,000: more raise recall and time."""
     min_score: _builtins.float
     """Only results with at least this score."""
+    page_size: _builtins.int
+    """As of SearchImagesRequest."""
+    page_token: _builtins.str
+    """As of SearchImagesRequest."""
     @_builtins.property
     def filter(self) -> _types_pb2.Filter:
         """Only images that match."""
@@ -112,6 +90,10 @@ class SearchByImageRequest(_message.Message):
     @_builtins.property
     def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Fields of Document to return. Empty: all."""
+
+    @_builtins.property
+    def region(self) -> _queries_pb2.Region:
+        """Only this part of the image is looked for."""
 
     def __init__(
         self,
@@ -125,10 +107,13 @@ class SearchByImageRequest(_message.Message):
         filter: _types_pb2.Filter | None = ...,
         fields: _abc.Iterable[_builtins.str] | None = ...,
         min_score: _builtins.float | None = ...,
+        region: _queries_pb2.Region | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "filter", b"filter", "image", b"image", "image_id", b"image_id", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates", "source", b"source", "url", b"url"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "filter", b"filter", "image", b"image", "image_id", b"image_id", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates", "region", b"region", "source", b"source", "url", b"url"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "fields", b"fields", "filter", b"filter", "image", b"image", "image_id", b"image_id", "index", b"index", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates", "source", b"source", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "fields", b"fields", "filter", b"filter", "image", b"image", "image_id", b"image_id", "index", b"index", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates", "page_size", b"page_size", "page_token", b"page_token", "region", b"region", "source", b"source", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
@@ -156,18 +141,22 @@ class SearchByImageResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page. Empty: this is the last, or pages were not asked for."""
     @_builtins.property
-    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchResult]:
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_queries_pb2.SearchResult]:
         """The results, most similar first."""
 
     def __init__(
         self,
         *,
-        results: _abc.Iterable[Global___SearchResult] | None = ...,
+        results: _abc.Iterable[_queries_pb2.SearchResult] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -186,6 +175,8 @@ class SearchByTextRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """What to look for, at most 8,192 bytes."""
     index: _builtins.str
@@ -196,6 +187,10 @@ class SearchByTextRequest(_message.Message):
     """Candidates looked at in each shard, k to 10,000: more raise recall and time."""
     min_score: _builtins.float
     """Only results with at least this score."""
+    page_size: _builtins.int
+    """As of SearchImagesRequest."""
+    page_token: _builtins.str
+    """As of SearchImagesRequest."""
     @_builtins.property
     def filter(self) -> _types_pb2.Filter:
         """Only images that match."""
@@ -214,10 +209,12 @@ class SearchByTextRequest(_message.Message):
         filter: _types_pb2.Filter | None = ...,
         fields: _abc.Iterable[_builtins.str] | None = ...,
         min_score: _builtins.float | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "filter", b"filter", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "fields", b"fields", "filter", b"filter", "index", b"index", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "fields", b"fields", "filter", b"filter", "index", b"index", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates", "page_size", b"page_size", "page_token", b"page_token", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
@@ -242,21 +239,25 @@ class SearchByTextResponse(_message.Message):
 
     RESULTS_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
     """The text was longer than the model reads; only its beginning was used."""
+    next_page_token: _builtins.str
+    """For the next page. Empty: this is the last, or pages were not asked for."""
     @_builtins.property
-    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchResult]:
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_queries_pb2.SearchResult]:
         """The results, most similar first."""
 
     def __init__(
         self,
         *,
-        results: _abc.Iterable[Global___SearchResult] | None = ...,
+        results: _abc.Iterable[_queries_pb2.SearchResult] | None = ...,
         truncated: _builtins.bool = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "results", b"results", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

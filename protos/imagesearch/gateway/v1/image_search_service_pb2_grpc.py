@@ -3,7 +3,10 @@
 import grpc
 import warnings
 
+from imagesearch.gateway.v1 import classification_pb2 as imagesearch_dot_gateway_dot_v1_dot_classification__pb2
 from imagesearch.gateway.v1 import image_search_service_pb2 as imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2
+from imagesearch.gateway.v1 import queries_pb2 as imagesearch_dot_gateway_dot_v1_dot_queries__pb2
+from imagesearch.gateway.v1 import versions_pb2 as imagesearch_dot_gateway_dot_v1_dot_versions__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -51,6 +54,51 @@ class ImageSearchServiceStub:
                 request_serializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.SearchByTextRequest.SerializeToString,
                 response_deserializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.SearchByTextResponse.FromString,
                 _registered_method=True)
+        self.SearchImages = channel.unary_unary(
+                '/imagesearch.gateway.v1.ImageSearchService/SearchImages',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_queries__pb2.SearchImagesRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_queries__pb2.SearchImagesResponse.FromString,
+                _registered_method=True)
+        self.FindVersions = channel.unary_unary(
+                '/imagesearch.gateway.v1.ImageSearchService/FindVersions',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindVersionsRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindVersionsResponse.FromString,
+                _registered_method=True)
+        self.FindSource = channel.unary_unary(
+                '/imagesearch.gateway.v1.ImageSearchService/FindSource',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindSourceRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindSourceResponse.FromString,
+                _registered_method=True)
+        self.FindDuplicates = channel.unary_stream(
+                '/imagesearch.gateway.v1.ImageSearchService/FindDuplicates',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindDuplicatesRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindDuplicatesResponse.FromString,
+                _registered_method=True)
+        self.Classify = channel.unary_unary(
+                '/imagesearch.gateway.v1.ImageSearchService/Classify',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyResponse.FromString,
+                _registered_method=True)
+        self.ClassifyBatch = channel.unary_stream(
+                '/imagesearch.gateway.v1.ImageSearchService/ClassifyBatch',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyBatchRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyBatchResponse.FromString,
+                _registered_method=True)
+        self.Identify = channel.unary_unary(
+                '/imagesearch.gateway.v1.ImageSearchService/Identify',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.IdentifyRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.IdentifyResponse.FromString,
+                _registered_method=True)
+        self.ListLabelSets = channel.unary_unary(
+                '/imagesearch.gateway.v1.ImageSearchService/ListLabelSets',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ListLabelSetsRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ListLabelSetsResponse.FromString,
+                _registered_method=True)
+        self.GetLabelSet = channel.unary_unary(
+                '/imagesearch.gateway.v1.ImageSearchService/GetLabelSet',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.GetLabelSetRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.GetLabelSetResponse.FromString,
+                _registered_method=True)
         self.IndexImages = channel.stream_stream(
                 '/imagesearch.gateway.v1.ImageSearchService/IndexImages',
                 request_serializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.IndexImagesRequest.SerializeToString,
@@ -94,14 +142,85 @@ class ImageSearchServiceServicer:
     """
 
     def SearchByImage(self, request, context):
-        """Finds images that look like an image.
+        """Finds images that look like an image. A short form of SearchImages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SearchByText(self, request, context):
-        """Finds images that show what a text says, in any language the text model knows.
+        """Finds images that show what a text says, in any language the text model knows. A short
+        form of SearchImages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchImages(self, request, context):
+        """Finds images by several images, texts, regions and vectors together, each weighted, some
+        of them negative.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindVersions(self, request, context):
+        """Finds the same picture in other forms: resized, recompressed, cropped, watermarked, mirrored, …
+        Candidates come by vector and by hash; each is then compared with the query pixel by
+        pixel, and only what is proven is answered. Another photo of the same thing is no version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindSource(self, request, context):
+        """Finds where an image and its versions were seen, earliest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindDuplicates(self, request, context):
+        """Finds all groups of images of an index that are forms of one picture. It can be broken off
+        and gone on with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Classify(self, request, context):
+        """Says what is in a picture, among labels in any language, or that it is none of them (zero-shot
+        classification).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClassifyBatch(self, request, context):
+        """Classifies all images of an index, and writes the labels to their tags if that is wanted. The stored
+        vectors are used. It can be broken off and gone on with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Identify(self, request, context):
+        """Says what is in a picture, from labels and from what similar images of an index are
+        labelled with, and shows these as evidence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLabelSets(self, request, context):
+        """Lists the label sets that the server has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLabelSet(self, request, context):
+        """Reads a label set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,6 +285,51 @@ def add_ImageSearchServiceServicer_to_server(servicer, server):
                     servicer.SearchByText,
                     request_deserializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.SearchByTextRequest.FromString,
                     response_serializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.SearchByTextResponse.SerializeToString,
+            ),
+            'SearchImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchImages,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_queries__pb2.SearchImagesRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_queries__pb2.SearchImagesResponse.SerializeToString,
+            ),
+            'FindVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindVersions,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindVersionsRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindVersionsResponse.SerializeToString,
+            ),
+            'FindSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSource,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindSourceRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindSourceResponse.SerializeToString,
+            ),
+            'FindDuplicates': grpc.unary_stream_rpc_method_handler(
+                    servicer.FindDuplicates,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindDuplicatesRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindDuplicatesResponse.SerializeToString,
+            ),
+            'Classify': grpc.unary_unary_rpc_method_handler(
+                    servicer.Classify,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyResponse.SerializeToString,
+            ),
+            'ClassifyBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.ClassifyBatch,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyBatchRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyBatchResponse.SerializeToString,
+            ),
+            'Identify': grpc.unary_unary_rpc_method_handler(
+                    servicer.Identify,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.IdentifyRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.IdentifyResponse.SerializeToString,
+            ),
+            'ListLabelSets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLabelSets,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ListLabelSetsRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ListLabelSetsResponse.SerializeToString,
+            ),
+            'GetLabelSet': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLabelSet,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.GetLabelSetRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_classification__pb2.GetLabelSetResponse.SerializeToString,
             ),
             'IndexImages': grpc.stream_stream_rpc_method_handler(
                     servicer.IndexImages,
@@ -259,6 +423,249 @@ class ImageSearchService:
             '/imagesearch.gateway.v1.ImageSearchService/SearchByText',
             imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.SearchByTextRequest.SerializeToString,
             imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.SearchByTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/SearchImages',
+            imagesearch_dot_gateway_dot_v1_dot_queries__pb2.SearchImagesRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_queries__pb2.SearchImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/FindVersions',
+            imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindVersionsRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/FindSource',
+            imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindSourceRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/FindDuplicates',
+            imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindDuplicatesRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_versions__pb2.FindDuplicatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Classify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/Classify',
+            imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/ClassifyBatch',
+            imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyBatchRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ClassifyBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Identify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/Identify',
+            imagesearch_dot_gateway_dot_v1_dot_classification__pb2.IdentifyRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_classification__pb2.IdentifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLabelSets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/ListLabelSets',
+            imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ListLabelSetsRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_classification__pb2.ListLabelSetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLabelSet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/GetLabelSet',
+            imagesearch_dot_gateway_dot_v1_dot_classification__pb2.GetLabelSetRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_classification__pb2.GetLabelSetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,7 +5,10 @@ All that a client needs."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from imagesearch.gateway.v1 import classification_pb2 as _classification_pb2
 from imagesearch.gateway.v1 import image_search_service_pb2 as _image_search_service_pb2
+from imagesearch.gateway.v1 import queries_pb2 as _queries_pb2
+from imagesearch.gateway.v1 import versions_pb2 as _versions_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -41,9 +44,42 @@ class ImageSearchServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ImageSearchServiceAsyncStub: ...
     SearchByImage: _grpc.UnaryUnaryMultiCallable[_image_search_service_pb2.SearchByImageRequest, _image_search_service_pb2.SearchByImageResponse]
-    """Finds images that look like an image."""
+    """Finds images that look like an image. A short form of SearchImages."""
     SearchByText: _grpc.UnaryUnaryMultiCallable[_image_search_service_pb2.SearchByTextRequest, _image_search_service_pb2.SearchByTextResponse]
-    """Finds images that show what a text says, in any language the text model knows."""
+    """Finds images that show what a text says, in any language the text model knows. A short
+    form of SearchImages.
+    """
+    SearchImages: _grpc.UnaryUnaryMultiCallable[_queries_pb2.SearchImagesRequest, _queries_pb2.SearchImagesResponse]
+    """Finds images by several images, texts, regions and vectors together, each weighted, some
+    of them negative.
+    """
+    FindVersions: _grpc.UnaryUnaryMultiCallable[_versions_pb2.FindVersionsRequest, _versions_pb2.FindVersionsResponse]
+    """Finds the same picture in other forms: resized, recompressed, cropped, watermarked, mirrored, …
+    Candidates come by vector and by hash; each is then compared with the query pixel by
+    pixel, and only what is proven is answered. Another photo of the same thing is no version.
+    """
+    FindSource: _grpc.UnaryUnaryMultiCallable[_versions_pb2.FindSourceRequest, _versions_pb2.FindSourceResponse]
+    """Finds where an image and its versions were seen, earliest first."""
+    FindDuplicates: _grpc.UnaryStreamMultiCallable[_versions_pb2.FindDuplicatesRequest, _versions_pb2.FindDuplicatesResponse]
+    """Finds all groups of images of an index that are forms of one picture. It can be broken off
+    and gone on with.
+    """
+    Classify: _grpc.UnaryUnaryMultiCallable[_classification_pb2.ClassifyRequest, _classification_pb2.ClassifyResponse]
+    """Says what is in a picture, among labels in any language, or that it is none of them (zero-shot
+    classification).
+    """
+    ClassifyBatch: _grpc.UnaryStreamMultiCallable[_classification_pb2.ClassifyBatchRequest, _classification_pb2.ClassifyBatchResponse]
+    """Classifies all images of an index, and writes the labels to their tags if that is wanted. The stored
+    vectors are used. It can be broken off and gone on with.
+    """
+    Identify: _grpc.UnaryUnaryMultiCallable[_classification_pb2.IdentifyRequest, _classification_pb2.IdentifyResponse]
+    """Says what is in a picture, from labels and from what similar images of an index are
+    labelled with, and shows these as evidence.
+    """
+    ListLabelSets: _grpc.UnaryUnaryMultiCallable[_classification_pb2.ListLabelSetsRequest, _classification_pb2.ListLabelSetsResponse]
+    """Lists the label sets that the server has."""
+    GetLabelSet: _grpc.UnaryUnaryMultiCallable[_classification_pb2.GetLabelSetRequest, _classification_pb2.GetLabelSetResponse]
+    """Reads a label set."""
     IndexImages: _grpc.StreamStreamMultiCallable[_image_search_service_pb2.IndexImagesRequest, _image_search_service_pb2.IndexImagesResponse]
     """Stores any number of images. Each is acknowledged only when its file is in the
     image store and its document in the index, or refused with its reason; a
@@ -76,9 +112,42 @@ class ImageSearchServiceAsyncStub(ImageSearchServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SearchByImage: _aio.UnaryUnaryMultiCallable[_image_search_service_pb2.SearchByImageRequest, _image_search_service_pb2.SearchByImageResponse]  # type: ignore[assignment]
-    """Finds images that look like an image."""
+    """Finds images that look like an image. A short form of SearchImages."""
     SearchByText: _aio.UnaryUnaryMultiCallable[_image_search_service_pb2.SearchByTextRequest, _image_search_service_pb2.SearchByTextResponse]  # type: ignore[assignment]
-    """Finds images that show what a text says, in any language the text model knows."""
+    """Finds images that show what a text says, in any language the text model knows. A short
+    form of SearchImages.
+    """
+    SearchImages: _aio.UnaryUnaryMultiCallable[_queries_pb2.SearchImagesRequest, _queries_pb2.SearchImagesResponse]  # type: ignore[assignment]
+    """Finds images by several images, texts, regions and vectors together, each weighted, some
+    of them negative.
+    """
+    FindVersions: _aio.UnaryUnaryMultiCallable[_versions_pb2.FindVersionsRequest, _versions_pb2.FindVersionsResponse]  # type: ignore[assignment]
+    """Finds the same picture in other forms: resized, recompressed, cropped, watermarked, mirrored, …
+    Candidates come by vector and by hash; each is then compared with the query pixel by
+    pixel, and only what is proven is answered. Another photo of the same thing is no version.
+    """
+    FindSource: _aio.UnaryUnaryMultiCallable[_versions_pb2.FindSourceRequest, _versions_pb2.FindSourceResponse]  # type: ignore[assignment]
+    """Finds where an image and its versions were seen, earliest first."""
+    FindDuplicates: _aio.UnaryStreamMultiCallable[_versions_pb2.FindDuplicatesRequest, _versions_pb2.FindDuplicatesResponse]  # type: ignore[assignment]
+    """Finds all groups of images of an index that are forms of one picture. It can be broken off
+    and gone on with.
+    """
+    Classify: _aio.UnaryUnaryMultiCallable[_classification_pb2.ClassifyRequest, _classification_pb2.ClassifyResponse]  # type: ignore[assignment]
+    """Says what is in a picture, among labels in any language, or that it is none of them (zero-shot
+    classification).
+    """
+    ClassifyBatch: _aio.UnaryStreamMultiCallable[_classification_pb2.ClassifyBatchRequest, _classification_pb2.ClassifyBatchResponse]  # type: ignore[assignment]
+    """Classifies all images of an index, and writes the labels to their tags if that is wanted. The stored
+    vectors are used. It can be broken off and gone on with.
+    """
+    Identify: _aio.UnaryUnaryMultiCallable[_classification_pb2.IdentifyRequest, _classification_pb2.IdentifyResponse]  # type: ignore[assignment]
+    """Says what is in a picture, from labels and from what similar images of an index are
+    labelled with, and shows these as evidence.
+    """
+    ListLabelSets: _aio.UnaryUnaryMultiCallable[_classification_pb2.ListLabelSetsRequest, _classification_pb2.ListLabelSetsResponse]  # type: ignore[assignment]
+    """Lists the label sets that the server has."""
+    GetLabelSet: _aio.UnaryUnaryMultiCallable[_classification_pb2.GetLabelSetRequest, _classification_pb2.GetLabelSetResponse]  # type: ignore[assignment]
+    """Reads a label set."""
     IndexImages: _aio.StreamStreamMultiCallable[_image_search_service_pb2.IndexImagesRequest, _image_search_service_pb2.IndexImagesResponse]  # type: ignore[assignment]
     """Stores any number of images. Each is acknowledged only when its file is in the
     image store and its document in the index, or refused with its reason; a
@@ -114,7 +183,7 @@ class ImageSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_search_service_pb2.SearchByImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_search_service_pb2.SearchByImageResponse, _abc.Awaitable[_image_search_service_pb2.SearchByImageResponse]]:
-        """Finds images that look like an image."""
+        """Finds images that look like an image. A short form of SearchImages."""
 
     @_abc_1.abstractmethod
     def SearchByText(
@@ -122,7 +191,94 @@ class ImageSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_search_service_pb2.SearchByTextRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_search_service_pb2.SearchByTextResponse, _abc.Awaitable[_image_search_service_pb2.SearchByTextResponse]]:
-        """Finds images that show what a text says, in any language the text model knows."""
+        """Finds images that show what a text says, in any language the text model knows. A short
+        form of SearchImages.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchImages(
+        self,
+        request: _queries_pb2.SearchImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queries_pb2.SearchImagesResponse, _abc.Awaitable[_queries_pb2.SearchImagesResponse]]:
+        """Finds images by several images, texts, regions and vectors together, each weighted, some
+        of them negative.
+        """
+
+    @_abc_1.abstractmethod
+    def FindVersions(
+        self,
+        request: _versions_pb2.FindVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_versions_pb2.FindVersionsResponse, _abc.Awaitable[_versions_pb2.FindVersionsResponse]]:
+        """Finds the same picture in other forms: resized, recompressed, cropped, watermarked, mirrored, …
+        Candidates come by vector and by hash; each is then compared with the query pixel by
+        pixel, and only what is proven is answered. Another photo of the same thing is no version.
+        """
+
+    @_abc_1.abstractmethod
+    def FindSource(
+        self,
+        request: _versions_pb2.FindSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_versions_pb2.FindSourceResponse, _abc.Awaitable[_versions_pb2.FindSourceResponse]]:
+        """Finds where an image and its versions were seen, earliest first."""
+
+    @_abc_1.abstractmethod
+    def FindDuplicates(
+        self,
+        request: _versions_pb2.FindDuplicatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_versions_pb2.FindDuplicatesResponse], _abc.AsyncIterator[_versions_pb2.FindDuplicatesResponse]]:
+        """Finds all groups of images of an index that are forms of one picture. It can be broken off
+        and gone on with.
+        """
+
+    @_abc_1.abstractmethod
+    def Classify(
+        self,
+        request: _classification_pb2.ClassifyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_classification_pb2.ClassifyResponse, _abc.Awaitable[_classification_pb2.ClassifyResponse]]:
+        """Says what is in a picture, among labels in any language, or that it is none of them (zero-shot
+        classification).
+        """
+
+    @_abc_1.abstractmethod
+    def ClassifyBatch(
+        self,
+        request: _classification_pb2.ClassifyBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_classification_pb2.ClassifyBatchResponse], _abc.AsyncIterator[_classification_pb2.ClassifyBatchResponse]]:
+        """Classifies all images of an index, and writes the labels to their tags if that is wanted. The stored
+        vectors are used. It can be broken off and gone on with.
+        """
+
+    @_abc_1.abstractmethod
+    def Identify(
+        self,
+        request: _classification_pb2.IdentifyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_classification_pb2.IdentifyResponse, _abc.Awaitable[_classification_pb2.IdentifyResponse]]:
+        """Says what is in a picture, from labels and from what similar images of an index are
+        labelled with, and shows these as evidence.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLabelSets(
+        self,
+        request: _classification_pb2.ListLabelSetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_classification_pb2.ListLabelSetsResponse, _abc.Awaitable[_classification_pb2.ListLabelSetsResponse]]:
+        """Lists the label sets that the server has."""
+
+    @_abc_1.abstractmethod
+    def GetLabelSet(
+        self,
+        request: _classification_pb2.GetLabelSetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_classification_pb2.GetLabelSetResponse, _abc.Awaitable[_classification_pb2.GetLabelSetResponse]]:
+        """Reads a label set."""
 
     @_abc_1.abstractmethod
     def IndexImages(
