@@ -12,8 +12,11 @@ WORKING_SIDE = 512
 MAX_KEYPOINTS = 400
 _DETECTION_SIDE = 288
 # Below OpenCV's 0.04, for blurred and faint pictures: the strongest are kept of too many.
-_CONTRAST = 0.015
+_CONTRAST = 0.02
 _COARSE = 32
+_EVEN_SIGMA = 12.0
+_EVEN_CONTRAST = 45.0
+_EVEN_FLOOR = 6.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def features(picture: Picture) -> Features:
     by = min(1.0, _DETECTION_SIDE / max(height, width))
     size = max(1, round(width * by)), max(1, round(height * by))
     small = luma if by == 1 else cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
+    small = _even(small)
     found, descriptors = cv2.SIFT.create(
         nfeatures=MAX_KEYPOINTS, contrastThreshold=_CONTRAST
     ).detectAndCompute(small, None)
@@ -103,6 +107,20 @@ def features(picture: Picture) -> Features:
         luma=luma,
         coarse=_coarse(luma),
     )
+
+
+def _even(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Gives all places about the same contrast.
+
+    So that the strongest keypoints are not all in one bright part of a picture, and a faint
+    picture beside others has some as well.
+    """
+    plane = luma.astype(np.float32)
+    mean = cv2.GaussianBlur(plane, (0, 0), _EVEN_SIGMA)
+    square = cv2.GaussianBlur(plane * plane, (0, 0), _EVEN_SIGMA)
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+    even = 128 + _EVEN_CONTRAST * (plane - mean) / (deviation + _EVEN_FLOOR)
+    return np.clip(even, 0, 255).astype(np.uint8)
 
 
 def _root(descriptors: NDArray[np.float32] | None) -> NDArray[np.uint8]:

@@ -10,11 +10,14 @@ from gateway.proof.boxes import Box
 
 # Shares of a side: what is outside by less is the error of alignment.
 _MARGIN = 0.012
-# How much sharper than inside an edge of the box is where something else begins.
-_STEP = 2.5
-_LEAST_STEP = 6.0
-_FLAT = 3.0
-_PLAIN = 0.45
+# How much larger the change across an edge is than elsewhere, where something else begins.
+_STEP = 1.7
+_LEAST_STEP = 3.0
+# Widths in pixels of the strips that are compared: sharp edges, and other textures.
+_STRIPS = (2, 6)
+# Standard deviation in grey levels of what was drawn flat, once it was compressed.
+_FLAT = 0.8
+_PLAIN = 0.4
 
 
 class Surroundings(Enum):
@@ -55,19 +58,31 @@ def surroundings(luma: NDArray[np.uint8], box: Box) -> Surroundings:
         return Surroundings.SCENE
     outside = np.ones(luma.shape, bool)
     outside[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2] = False
-    return Surroundings.BORDER if _flat_share(luma, outside) > _PLAIN else Surroundings.PICTURES
+    if _flat_share(luma, outside) > _PLAIN:
+        return Surroundings.BORDER
+    # No picture goes on from another by chance.
+    return Surroundings.PICTURES if all(steps) else Surroundings.SCENE
 
 
 def _is_step(lines: NDArray[np.float32], edge: int) -> bool:
-    """Whether rows change at a column, within two pixels, more than they do elsewhere inside."""
-    gap = 3
-    changes = np.abs(lines[:, gap:] - lines[:, :-gap]).mean(axis=0)
-    low, high = max(0, edge - gap - 2), min(len(changes), edge + 3)
-    if low >= high:
-        return False
-    near = changes[low:high].max()
-    usual = float(np.median(changes))
-    return bool(near > max(_LEAST_STEP, _STEP * usual))
+    """Whether rows change at a column more than they do elsewhere, over some length of it."""
+    blocks = max(1, len(lines) // 4)
+    rows = cv2.resize(lines, (lines.shape[1], blocks), interpolation=cv2.INTER_AREA)
+    for strip in _STRIPS:
+        sums = np.cumsum(np.pad(rows, ((0, 0), (1, 0))), axis=1)
+        means = (sums[:, strip:] - sums[:, :-strip]) / strip
+        # changes[i] is that between the strips before and after column i + strip.
+        changes = np.abs(means[:, strip:] - means[:, :-strip]).mean(axis=0)
+        low, high = max(0, edge - strip - 1), min(len(changes), edge - strip + 2)
+        if low >= high:
+            continue
+        others = np.delete(changes, slice(max(0, low - strip), high + strip))
+        if not len(others):
+            continue
+        usual, most = float(np.median(others)), float(np.percentile(others, 95))
+        if float(changes[low:high].max()) > max(_LEAST_STEP, _STEP * usual, most):
+            return True
+    return False
 
 
 def _flat_share(luma: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:
