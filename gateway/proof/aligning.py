@@ -2,11 +2,11 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from gateway.proof import geometry
 from gateway.proof.agreement import correlation
-from gateway.proof.frames import frame
+from gateway.proof.features import Features
+from gateway.proof.frames import Frame, frame
 from gateway.proof.geometry import Map
 
 _SIDE = 128
@@ -16,9 +16,7 @@ _ASIDE = 0.05
 _AS_GOOD = 0.004
 
 
-def aligned(
-    query: NDArray[np.uint8], image: NDArray[np.uint8], map_: Map
-) -> tuple[Map, float] | None:
+def aligned(query: Features, image: Features, map_: Map) -> Map | None:
     """Moves a map until the two pictures correlate best.
 
     Enhanced correlation coefficient (Evangelidis and Psarakis 2008, "Parametric Image
@@ -26,14 +24,14 @@ def aligned(
     brightness or contrast.
 
     Args:
-        query: (h, w) luma.
-        image: (h, w) luma.
+        query: Its picture of few pixels is used,
+        image: and of this one.
         map_: From the query to the image, right within some pixels.
 
     Returns:
-        The better map and the correlation reached, -1 to 1; None if there is none.
+        The better map; None if there is none.
     """
-    laid = frame(query, image, map_, _SIDE)
+    laid = _laid(query, image, map_)
     if laid is None:
         return None
     warp = np.eye(2, 3, dtype=np.float32)
@@ -52,19 +50,19 @@ def aligned(
         return None
     # The warp takes the image's frame to the query's.
     moved = np.linalg.inv(laid.from_image) @ np.linalg.inv(geometry.uncentred(warp))
-    better = moved @ laid.from_query
+    better = _to_working(image) @ moved @ laid.from_query @ _from_working(query)
     if not np.isfinite(better).all() or not np.isfinite(reached):
         return None
-    return better, float(reached)
+    return np.asarray(better, np.float64)
 
 
-def simplest(query: NDArray[np.uint8], image: NDArray[np.uint8], map_: Map) -> Map:
+def simplest(query: Features, image: Features, map_: Map) -> Map:
     """The map of all of the query to all of the image instead of one near it, if it is as good.
 
     That is the likelier one: a resized picture, not one that was also turned by half a degree
     and cut by some pixels.
     """
-    (height, width), (to_height, to_width) = query.shape, image.shape
+    (height, width), (to_height, to_width) = query.luma.shape, image.luma.shape
     goals = geometry.corners(to_width, to_height)
     moved = geometry.apply(map_, geometry.corners(width, height))
     away = np.abs(moved[:, None] - goals[None]) / (to_width, to_height)
@@ -83,8 +81,21 @@ def simplest(query: NDArray[np.uint8], image: NDArray[np.uint8], map_: Map) -> M
     return whole if snapped >= free - _AS_GOOD else map_
 
 
-def _likeness(query: NDArray[np.uint8], image: NDArray[np.uint8], map_: Map) -> float:
-    laid = frame(query, image, map_, _SIDE)
-    if laid is None:
-        return -1.0
-    return correlation(laid.query, laid.image, laid.shared)
+def _likeness(query: Features, image: Features, map_: Map) -> float:
+    laid = _laid(query, image, map_)
+    return correlation(laid.query, laid.image, laid.shared) if laid else -1.0
+
+
+def _laid(query: Features, image: Features, map_: Map) -> Frame | None:
+    small = np.linalg.inv(_to_working(image)) @ map_ @ np.linalg.inv(_from_working(query))
+    return frame(query.small, image.small, small, _SIDE)
+
+
+def _from_working(of: Features) -> Map:
+    """From its working pixels to those of its small picture."""
+    (height, width), (to_height, to_width) = of.luma.shape, of.small.shape
+    return geometry.scaling(to_width / width, to_height / height)
+
+
+def _to_working(of: Features) -> Map:
+    return np.linalg.inv(_from_working(of))

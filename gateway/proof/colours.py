@@ -8,7 +8,7 @@ from gateway.proof.frames import Frame
 
 _CELLS = 24
 # Grey levels between the averages of cells that lossy compression does not explain.
-_LEAST = 5.0
+_LEAST = 3.5
 # Share of the difference that a change of all colours alike must explain.
 _EXPLAINED = 0.5
 # Spread of the channels: that a grey picture has at most, that one with colours has at least.
@@ -24,10 +24,10 @@ def is_one_grey(frame: Frame, where: NDArray[np.bool_]) -> bool:
 
 def _spread(pixels: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
     """Difference between the channels of the most colourful pixels, (h, w, 3), in grey levels."""
-    chosen = pixels[where]
-    if not len(chosen):
+    places = np.flatnonzero(where)
+    if not len(places):
         return 0.0
-    chosen = chosen[:: max(1, len(chosen) // 4000)]
+    chosen = pixels.reshape(-1, 3)[places[:: max(1, len(places) // 3000)]]
     return float(np.percentile(chosen.max(axis=1) - chosen.min(axis=1), 98))
 
 

@@ -121,12 +121,12 @@ def _checked(
     pairs = pairs_of(map_, matches.query_pairs, matches.image_pairs)
     tried = [map_]
     if pairs < _EXACT_PAIRS:
-        better = aligned(query.luma, image.luma, map_ @ mirror)
-        if better:
-            tried.append(better[0] @ mirror)
+        better = aligned(query, image, map_ @ mirror)
+        if better is not None:
+            tried.append(better @ mirror)
     best: Proof | None = None
     for free in tried:
-        each = simplest(query.luma, image.luma, free @ mirror) @ mirror
+        each = simplest(query, image, free @ mirror) @ mirror
         laid = frame(query.picture.pixels, image.picture.pixels, each @ mirror, _SIDE)
         agreed = agreement(laid) if laid else None
         shared = overlap(_in_fractions(each @ mirror, query, image))

@@ -10,11 +10,14 @@ from gateway.proof.boxes import Box
 
 # Shares of a side: what is outside by less is the error of alignment.
 _MARGIN = 0.012
-# How much larger the change across an edge is than elsewhere, where something else begins.
-_STEP = 1.7
-_LEAST_STEP = 3.0
-# Widths in pixels of the strips that are compared: sharp edges, and other textures.
-_STRIPS = (2, 6)
+# How much larger the change across the edges is than elsewhere, on average of the sides, where
+# something else begins: a border, or another picture.
+_TO_BORDER = 2.0
+_TO_PICTURE = 3.0
+_STRIP = 2
+# Grey levels that count as no change, and the most that one side says.
+_NO_CHANGE = 0.5
+_MOST = 20.0
 # Standard deviation in grey levels of what was drawn flat, once it was compressed.
 _FLAT = 0.8
 _PLAIN = 0.4
@@ -42,7 +45,7 @@ def surroundings(luma: NDArray[np.uint8], box: Box) -> Surroundings:
     height, width = luma.shape
     left, right = round(box.left * width), round(box.right * width)
     top, bottom = round(box.top * height), round(box.bottom * height)
-    steps = []
+    steps: list[float] = []
     upright, lying = luma[top:bottom].astype(np.float32), luma[:, left:right].T.astype(np.float32)
     for lines, edge, room in (
         (upright, left, box.left),
@@ -51,38 +54,32 @@ def surroundings(luma: NDArray[np.uint8], box: Box) -> Surroundings:
         (lying, bottom, 1 - box.bottom),
     ):
         if room > _MARGIN and lines.size:
-            steps.append(_is_step(lines, edge))
+            steps += _steps(lines, edge)
     if not steps:
         return Surroundings.NOTHING
-    if sum(steps) < len(steps) / 2:
-        return Surroundings.SCENE
+    step = float(np.exp(np.mean(np.log(steps))))
     outside = np.ones(luma.shape, bool)
     outside[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2] = False
-    if _flat_share(luma, outside) > _PLAIN:
+    if step > _TO_BORDER and _flat_share(luma, outside) > _PLAIN:
         return Surroundings.BORDER
-    # No picture goes on from another by chance.
-    return Surroundings.PICTURES if all(steps) else Surroundings.SCENE
+    return Surroundings.PICTURES if step > _TO_PICTURE else Surroundings.SCENE
 
 
-def _is_step(lines: NDArray[np.float32], edge: int) -> bool:
-    """Whether rows change at a column more than they do elsewhere, over some length of it."""
-    blocks = max(1, len(lines) // 4)
-    rows = cv2.resize(lines, (lines.shape[1], blocks), interpolation=cv2.INTER_AREA)
-    for strip in _STRIPS:
-        sums = np.cumsum(np.pad(rows, ((0, 0), (1, 0))), axis=1)
-        means = (sums[:, strip:] - sums[:, :-strip]) / strip
-        # changes[i] is that between the strips before and after column i + strip.
-        changes = np.abs(means[:, strip:] - means[:, :-strip]).mean(axis=0)
-        low, high = max(0, edge - strip - 1), min(len(changes), edge - strip + 2)
-        if low >= high:
-            continue
-        others = np.delete(changes, slice(max(0, low - strip), high + strip))
-        if not len(others):
-            continue
-        usual, most = float(np.median(others)), float(np.percentile(others, 95))
-        if float(changes[low:high].max()) > max(_LEAST_STEP, _STEP * usual, most):
-            return True
-    return False
+def _steps(lines: NDArray[np.float32], edge: int) -> list[float]:
+    """How many times larger the change of rows at a column is than at others; or nothing."""
+    rows = cv2.resize(
+        lines, (lines.shape[1], max(1, len(lines) // 4)), interpolation=cv2.INTER_AREA
+    )
+    sums = np.cumsum(np.pad(rows, ((0, 0), (1, 0))), axis=1)
+    means = (sums[:, _STRIP:] - sums[:, :-_STRIP]) / _STRIP
+    # changes[i] is that between the strips before and after column i + _STRIP.
+    changes = np.abs(means[:, _STRIP:] - means[:, :-_STRIP]).mean(axis=0)
+    low, high = max(0, edge - _STRIP - 1), min(len(changes), edge - _STRIP + 2)
+    others = np.delete(changes, slice(max(0, low - _STRIP), high + _STRIP))
+    if low >= high or not len(others):
+        return []
+    usual = max(_NO_CHANGE, float(np.median(others)))
+    return [float(np.clip(changes[low:high].max() / usual, 1 / _MOST, _MOST))]
 
 
 def _flat_share(luma: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:
