@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.proof.agreement import luma
 from gateway.proof.frames import Frame
 
 _CELLS = 24
@@ -43,8 +44,7 @@ def is_recoloured(frame: Frame, same: NDArray[np.bool_], by_luma: bool) -> bool:
     """
     query, image = frame.query, frame.image
     if by_luma:
-        query = cv2.cvtColor(query, cv2.COLOR_RGB2GRAY)[..., None]
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+        query, image = luma(query)[..., None], luma(image)[..., None]
     weight = _cells(same.astype(np.float32)[..., None])[..., 0]
     chosen = weight > 0.6
     if chosen.sum() < 6:

@@ -76,7 +76,7 @@ def _same_everywhere(agreed: Agreement, shared: Overlap, pairs: int, share: floa
     """Keypoints agree, and all of the structure does."""
     if pairs >= 8 and share >= 0.1:
         return agreed.share >= 0.93
-    few = pairs >= 5 and share >= 0.5 and agreed.places >= 20
+    few = pairs >= 5 and (agreed.places >= 80 or (share >= 0.5 and agreed.places >= 20))
     return few and agreed.share >= 0.97 and max(shared.of_query, shared.of_image) > 0.9
 
 
@@ -84,7 +84,7 @@ def _partly_covered(agreed: Agreement, pairs: int, share: float) -> bool:
     """So many keypoints agree that something may have been put over a part."""
     if pairs >= 60 and share >= 0.5:
         return agreed.share >= 0.5 and (agreed.kept >= 0.3 or agreed.share >= 0.85)
-    return pairs >= 20 and share >= 0.25 and agreed.share >= 0.55 and agreed.kept >= 0.6
+    return pairs >= 24 and share >= 0.25 and agreed.share >= 0.55 and agreed.kept >= 0.6
 
 
 def _same_from_afar(agreed: Agreement, shared: Overlap) -> bool:

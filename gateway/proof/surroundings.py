@@ -79,7 +79,7 @@ def _steps(lines: NDArray[np.float32], edge: int) -> list[float]:
     if low >= high or not len(others):
         return []
     usual = max(_NO_CHANGE, float(np.median(others)))
-    return [float(np.clip(changes[low:high].max() / usual, 1 / _MOST, _MOST))]
+    return [float(np.clip(changes[low:high].max() / usual, 1.0, _MOST))]
 
 
 def _flat_share(luma: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:
