@@ -12,6 +12,7 @@ from imagesearch_dev.samples import photos
 
 # Smaller ones have nothing left at an eighth of the size.
 LEAST_SIDE = 160
+_GRAPHICS = ("horse.png", "logo.png")  # a silhouette and a drawn sign: no photos
 _TILED = ("hubble_deep_field.jpg", "retina.jpg")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -41,7 +42,7 @@ def distinct(folder: Path | None) -> dict[str, Image.Image]:
     """
     found: dict[str, Image.Image] = {}
     for name, image in photos().items():
-        if min(image.size) < LEAST_SIDE:
+        if min(image.size) < LEAST_SIDE or name in _GRAPHICS:
             continue
         if name in _TILED:
             found |= {f"{name} {i}": tile for i, tile in enumerate(tiles(image))}
@@ -76,9 +77,10 @@ def _of_pywavelets() -> dict[str, Image.Image]:
 
 
 def drawings(count: int) -> dict[str, Image.Image]:
-    """Drawings of shapes, many with the same background."""
+    """Drawings of shapes, many with the same background, and graphics."""
     rng = random.Random(5)
-    return {f"drawing {i}": draw(random_drawing(rng), 256) for i in range(count)}
+    drawn = {f"drawing {i}": draw(random_drawing(rng), 256) for i in range(count)}
+    return drawn | {name: image for name, image in photos().items() if name in _GRAPHICS}
 
 
 def faces() -> dict[str, Image.Image]:
