@@ -20,6 +20,7 @@ _TOLERANCE = 3.0
 _LEAST_CORRELATION = 0.55
 # Of what is finer than windows of a 24th of the side: grey levels, and correlation.
 _LEAST_DETAIL = 1.5
+_MUCH_DETAIL = 4.0
 _DETAILS_ALIKE = 0.6
 _LEAST_TURNS = 0.02
 
@@ -104,7 +105,9 @@ def _same_from_afar(agreed: Agreement, shared: Overlap) -> bool:
     details = [_details(each, side / 24) for each in (agreed.query, agreed.image)]
     contrast = min(float(each[agreed.shared].std()) for each in details)
     alike = correlation(details[0], details[1], agreed.shared)
-    return contrast > _LEAST_DETAIL and alike > _DETAILS_ALIKE and _turns(agreed) > _LEAST_TURNS
+    if contrast < _LEAST_DETAIL or alike < _DETAILS_ALIKE:
+        return False
+    return contrast > _MUCH_DETAIL or _turns(agreed) > _LEAST_TURNS
 
 
 def _turns(agreed: Agreement) -> float:
