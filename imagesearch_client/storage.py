@@ -26,9 +26,9 @@ class Storage:
     ) -> AsyncGenerator[UploadOutcome]:
         """Stores any number of images.
 
-        The stream is opened anew as often as it breaks, and what was not answered is sent again, which
-        never makes a second document. Uploads are taken in as there is room, so make them as
-        they are wanted: a generator that reads files holds few of them in memory.
+        The stream is opened anew as often as it breaks, and what was not answered is sent again,
+        which never makes a second document. Uploads are taken in as there is room: a generator
+        that reads files as they are wanted holds few of them in memory.
 
         Args:
             uploads: See `upload`. One that is no async iterable is read in a thread.
@@ -36,8 +36,8 @@ class Storage:
             limits: Bounds of what is under way, and of patience.
 
         Yields:
-            One outcome for each upload, as they are done: stored, or refused with its reason. When all
-            have come, searches see what was stored.
+            One outcome for each upload, as they are done: stored, or refused with its reason.
+            When all have come, searches see what was stored.
 
         Raises:
             ImageSearchError: The system stayed away, or refused the stream as a whole.

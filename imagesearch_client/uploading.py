@@ -33,8 +33,9 @@ class UploadLimits:
         max_in_flight: Most images that are sent and not answered.
         max_bytes_in_flight: Most bytes of them together; one larger image goes alone.
         attempts: How often one image is sent before what it fails with is its answer.
-        patience_s: How long the system may be away, with no image answered, before all is given up.
-        answer_timeout_s: Longest to wait for the answer to an image before the stream is opened anew.
+        patience_s: How long nothing may come but failures that pass, before all is given up.
+        answer_timeout_s: Longest to wait for the answer to an image before the stream is
+            opened anew.
     """
 
     max_in_flight: int = 64
@@ -74,8 +75,8 @@ Uploads = Iterable[pb.ImageUpload] | AsyncIterable[pb.ImageUpload]
 class Uploading:
     """One run of `index_images`.
 
-    A task reads the uploads as the window has room. What is read waits in `_outgoing` for the stream;
-    what is not answered stays in `_unanswered`, to be sent again on the next one.
+    A task reads the uploads as the window has room. What is read waits in `_outgoing` for the
+    stream; what is not answered stays in `_unanswered`, to be sent again on the next one.
 
     Args:
         method: The stub's.

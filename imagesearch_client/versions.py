@@ -32,7 +32,7 @@ class Versions:
         fields: Iterable[str] = (),
         timeout: float | None = None,
     ) -> pb.FindVersionsResponse:
-        """Finds the same picture in other forms: resized, cropped, watermarked, mirrored, …
+        """Finds the same picture in other forms: resized, cropped, watermarked, mirrored.
 
         Args:
             image: The encoded image, or its file. Exactly one of this and the next two.
