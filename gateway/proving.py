@@ -3,17 +3,40 @@
 import hashlib
 import io
 from collections import OrderedDict
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from gateway.candidates import Candidate
 from gateway.pictures import prepare
 from gateway.proof.comparing import Comparison, compare
 from gateway.proof.features import Features, Picture, features
+from gateway.proof.relations import Relation
 from gateway.store import ORIGINAL, THUMBNAIL, ImageStore
 from image_kit.decoding import ImageError, ImageLimits, decode
 from service_kit.workers import Workers
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An image as it is compared.
+
+    Attributes:
+        index: The index that it is of.
+        image_id: Its id.
+        features: Of its thumbnail.
+        content: The encoded image; None: it is in the image store.
+    """
+
+    index: str
+    image_id: str
+    features: Features
+    content: bytes | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the original."""
+        return self.features.picture.width, self.features.picture.height
 
 
 class Prover:
@@ -33,58 +56,87 @@ class Prover:
         self._kept = kept
         self._features: OrderedDict[str, Features] = OrderedDict()
 
-    async def features(self, index: str, image: Candidate) -> Features | None:
-        """What a stored image is compared by; None if there is no file, or none that is readable.
+    async def look(self, index: str, image_id: str, width: int, height: int) -> Seen | None:
+        """Gets what a stored image is compared by.
+
+        Args:
+            index: Name of the index.
+            image_id: Its id.
+            width: Of the original, in pixels.
+            height: Of the original, in pixels.
+
+        Returns:
+            None if there is no file, or none that is readable.
 
         Raises:
             UnavailableError: The image store does not work.
         """
-        known = self._features.get(image.image_id)
-        if known is not None:
-            self._features.move_to_end(image.image_id)
-            return known
+        if (known := self._features.get(image_id)) is not None:
+            self._features.move_to_end(image_id)
+            return Seen(index, image_id, known)
         seen: Features | None = None
-        if (data := await self._store.read(index, THUMBNAIL, image.image_id)) is not None:
-            seen = await self._workers.run(_of_thumbnail, data, image)
+        if (data := await self._store.read(index, THUMBNAIL, image_id)) is not None:
+            seen = await self._workers.run(_of_thumbnail, data, width, height)
         if seen is None:
-            if (data := await self._store.read(index, ORIGINAL, image.image_id)) is None:
+            if (data := await self._store.read(index, ORIGINAL, image_id)) is None:
                 return None
             seen = await self._workers.run(_of_original, data, self._limits)
         if seen is None:
             return None
-        self._features[image.image_id] = seen
+        self._features[image_id] = seen
         if len(self._features) > self._kept:
             self._features.popitem(last=False)
-        return seen
+        return Seen(index, image_id, seen)
 
-    async def compare(self, query: Features, image: Features) -> Comparison | None:
+    async def compare(self, query: Seen, image: Seen) -> Comparison | None:
         """Compares two images; None if it is not proven that they are versions.
 
-        By their thumbnails: identical pixels are then likely, not certain.
-        """
-        return await self._workers.run(compare, query, image)
-
-    async def digest(self, index: str, image_id: str) -> bytes | None:
-        """Digest of a stored image's pixels; None if its original is not there or not readable.
+        Thumbnails are enough for all but one thing: whether two images have the very same pixels
+        is told by the originals, where they are there.
 
         Raises:
             UnavailableError: The image store does not work.
         """
-        data = await self._store.read(index, ORIGINAL, image_id)
-        return None if data is None else await self.digest_of(data)
+        found = await self._workers.run(compare, query.features, image.features)
+        if found is None or query.size != image.size or found.relations[0] not in _ALIKE:
+            return found
+        ours, theirs = await self._digest(query), await self._digest(image)
+        if ours is None or theirs is None:
+            return found
+        return await self._workers.run(
+            compare, _known(query.features, ours), _known(image.features, theirs)
+        )
 
-    async def digest_of(self, data: bytes) -> bytes | None:
-        """Digest of an encoded image's pixels; None if it is not readable."""
-        return await self._workers.run(_digest, data, self._limits)
+    async def _digest(self, seen: Seen) -> bytes | None:
+        """Digest of an image's pixels; None if its original is not there or not readable."""
+        data = seen.content
+        if data is None:
+            data = await self._store.read(seen.index, ORIGINAL, seen.image_id)
+        return None if data is None else await self._workers.run(_digest, data, self._limits)
 
 
-def _of_thumbnail(data: bytes, image: Candidate) -> Features | None:
+_ALIKE = (Relation.IDENTICAL_PIXELS, Relation.RECOMPRESSED)
+
+
+def _known(seen: Features, digest: bytes) -> Features:
+    return replace(seen, picture=replace(seen.picture, digest=digest))
+
+
+def _of_thumbnail(data: bytes, width: int, height: int) -> Features | None:
     try:
         with Image.open(io.BytesIO(data)) as opened:
             pixels = np.asarray(opened.convert("RGB"))
     except (OSError, ValueError):
         return None
-    return features(Picture(pixels, image.width, image.height))
+    return features(Picture(pixels, width, height))
+
+
+def _of_original(data: bytes, limits: ImageLimits) -> Features | None:
+    try:
+        prepared = prepare(data, limits)
+    except ImageError:
+        return None
+    return _of_thumbnail(prepared.thumbnail, prepared.width, prepared.height)
 
 
 def _digest(data: bytes, limits: ImageLimits) -> bytes | None:
@@ -93,11 +145,3 @@ def _digest(data: bytes, limits: ImageLimits) -> bytes | None:
     except ImageError:
         return None
     return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
-
-
-def _of_original(data: bytes, limits: ImageLimits) -> Features | None:
-    try:
-        prepared = prepare(data, limits)
-    except ImageError:
-        return None
-    return _of_thumbnail(prepared.thumbnail, Candidate("", prepared.width, prepared.height))

@@ -10,6 +10,10 @@ from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 from gateway.candidates import Candidates
 from gateway.classification_rpcs import ClassificationRpcs
 from gateway.clients import Embedder, Search, open_embedder, open_search
+from gateway.duplicates.finding import Duplicates
+from gateway.duplicates.neighbours import Neighbours
+from gateway.duplicates.reporting import Reporter
+from gateway.duplicates.scans import Scans
 from gateway.fetch import Fetcher
 from gateway.indexing import Indexing
 from gateway.proving import Prover
@@ -82,9 +86,17 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         prover = Prover(store, provers, limits, settings.kept_features)
         version_queries = VersionQueries(embedder, search, store, images, preparers, limits)
         versions = Versions(version_queries, Candidates(search), prover, search)
+        duplicates = Duplicates(
+            Neighbours(search),
+            prover,
+            Scans(store, settings.scan_save_interval_s),
+            Reporter(search),
+            preparers,
+            stopping,
+        )
         servicer = ImageSearchServicer(
             SearchRpcs(embedder, search, images),
-            VersionRpcs(versions),
+            VersionRpcs(versions, duplicates),
             ClassificationRpcs(),
             StorageRpcs(
                 embedder,

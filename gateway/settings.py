@@ -51,6 +51,9 @@ class Settings(ServerSettings):
     """Images whose features are kept in memory, for those that are compared again and again. Each
     takes some 700 kB."""
 
+    scan_save_interval_s: PositiveFloat = 5.0
+    """How often FindDuplicates writes down how far it is: what a kill makes it do again."""
+
     store_threads: PositiveInt = 8
     """Files read or written at a time in the image store."""
 

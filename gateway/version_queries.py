@@ -12,6 +12,7 @@ from PIL import Image
 from gateway import forms, pictures
 from gateway.clients import Embedder, Search
 from gateway.proof.features import Features, Picture, features
+from gateway.proving import Seen
 from gateway.query_images import ImageSource, QueryImages
 from gateway.store import THUMBNAIL, ImageStore
 from image_kit.decoding import ImageError, ImageLimits
@@ -25,10 +26,7 @@ class VersionQuery:
     Attributes:
         image_id: Of its bytes.
         stored: What is known of it, if it was named by id.
-        content: The encoded image; None if it was named by id.
-        width: In pixels, after EXIF orientation.
-        height: In pixels, after EXIF orientation.
-        features: What it is compared by.
+        seen: What it is compared by.
         vector: Its vector.
         other_vectors: Those of its other forms: see `forms.encoded_forms`.
         hashes: Its perceptual hashes, turned and mirrored.
@@ -36,19 +34,14 @@ class VersionQuery:
 
     image_id: str
     stored: types.Document | None
-    content: bytes | None
-    width: int
-    height: int
-    features: Features
+    seen: Seen
     vector: types.Vector
     other_vectors: list[types.Vector]
     hashes: list[str]
 
 
 @dataclass(frozen=True)
-class _Seen:
-    width: int
-    height: int
+class _Look:
     features: Features
     encoded_forms: list[bytes]
     hashes: list[str]
@@ -94,7 +87,7 @@ class VersionQueries:
         seen = await self._look(data, source)
         vectors = await self._embedder.embed_images([data, *seen.encoded_forms], source.field)
         image_id = hashlib.sha256(data).hexdigest()
-        return _query(image_id, None, data, seen, vectors)
+        return _query(Seen(source.index, image_id, seen.features, data), None, seen, vectors)
 
     async def _stored(self, source: ImageSource) -> VersionQuery:
         found = await self._search.document(
@@ -107,9 +100,10 @@ class VersionQueries:
             size = found.document.width, found.document.height
             seen = await self._workers.run(_seen, thumbnail, *size)
         vectors = await self._embedder.embed_images(seen.encoded_forms, source.field)
-        return _query(source.name, found.document, None, seen, [found.vector, *vectors])
+        itself = Seen(source.index, source.name, seen.features)
+        return _query(itself, found.document, seen, [found.vector, *vectors])
 
-    async def _look(self, data: bytes, source: ImageSource) -> _Seen:
+    async def _look(self, data: bytes, source: ImageSource) -> _Look:
         try:
             return await self._workers.run(_prepared, data, self._limits)
         except ImageError as error:
@@ -117,33 +111,29 @@ class VersionQueries:
 
 
 def _query(
-    image_id: str,
+    itself: Seen,
     stored: types.Document | None,
-    content: bytes | None,
-    seen: _Seen,
+    look: _Look,
     vectors: Sequence[types.Vector],
 ) -> VersionQuery:
     return VersionQuery(
-        image_id,
+        itself.image_id,
         stored,
-        content,
-        seen.width,
-        seen.height,
-        features=seen.features,
+        itself,
         vector=vectors[0],
         other_vectors=list(vectors[1:]),
-        hashes=seen.hashes,
+        hashes=look.hashes,
     )
 
 
-def _prepared(data: bytes, limits: ImageLimits) -> _Seen:
+def _prepared(data: bytes, limits: ImageLimits) -> _Look:
     # By way of a thumbnail, as stored images are seen: the same picture is then the same.
     prepared = pictures.prepare(data, limits)
     return _seen(prepared.thumbnail, prepared.width, prepared.height)
 
 
-def _seen(thumbnail: bytes, width: int, height: int) -> _Seen:
+def _seen(thumbnail: bytes, width: int, height: int) -> _Look:
     with Image.open(io.BytesIO(thumbnail)) as opened:
         picture = opened.convert("RGB")
     seen = features(Picture(np.asarray(picture), width, height))
-    return _Seen(width, height, seen, forms.encoded_forms(picture), forms.hashes(picture))
+    return _Look(seen, forms.encoded_forms(picture), forms.hashes(picture))

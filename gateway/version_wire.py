@@ -62,11 +62,12 @@ def versions_response(found: Found, fields: Sequence[str]) -> pb.FindVersionsRes
     """Renders the versions of an image, with these fields of each; none: all."""
     documents = found.all_documents
     most, first = largest(documents), earliest(documents)
+    width, height = found.query.seen.size
     response = pb.FindVersionsResponse(
         candidate_count=found.compared,
         skipped_count=found.skipped,
-        query_width=found.query.width,
-        query_height=found.query.height,
+        query_width=width,
+        query_height=height,
     )
     for version in found.versions:
         shown = _version(version)

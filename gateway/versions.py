@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,7 +11,6 @@ from imagesearch.common.v1 import types_pb2 as types
 from gateway.candidates import Candidate, Candidates
 from gateway.clients import Search
 from gateway.proof.comparing import Comparison
-from gateway.proof.features import Features
 from gateway.proof.relations import Relation
 from gateway.proving import Prover
 from gateway.query_images import ImageSource
@@ -147,12 +146,12 @@ class Versions:
                     proven[candidate.image_id] = None
                     compared += 1
                     continue
-                seen = await self._prover.features(wanted.index, candidate)
+                seen = await self._prover.look(
+                    wanted.index, candidate.image_id, candidate.width, candidate.height
+                )
                 if seen is None:
                     continue
-                found = await self._prover.compare(query.features, seen)
-                if found is not None and _may_be_identical(query, candidate, found):
-                    found = await self._told_apart(query, wanted.index, candidate, seen, found)
+                found = await self._prover.compare(query.seen, seen)
                 compared += 1
                 if found and found.confidence >= wanted.min_confidence:
                     proven[candidate.image_id] = found
@@ -168,24 +167,6 @@ class Versions:
                 for task in tasks:
                     task.cancel()
         return proven, len(candidates) - compared
-
-    async def _told_apart(
-        self,
-        query: VersionQuery,
-        index: str,
-        candidate: Candidate,
-        seen: Features,
-        found: Comparison,
-    ) -> Comparison | None:
-        """Compares again where thumbnails cannot say whether all pixels are the same."""
-        if query.content is not None:
-            ours = await self._prover.digest_of(query.content)
-        else:
-            ours = await self._prover.digest(index, query.image_id)
-        theirs = await self._prover.digest(index, candidate.image_id)
-        if ours is None or theirs is None:
-            return found
-        return await self._prover.compare(_known(query.features, ours), _known(seen, theirs))
 
     async def _versions(
         self, query: VersionQuery, index: str, proven: dict[str, Comparison | None]
@@ -204,16 +185,6 @@ class Versions:
             versions,
             key=lambda each: (-each.confidence, each.comparison is not None, -each.score),
         )
-
-
-def _may_be_identical(query: VersionQuery, candidate: Candidate, found: Comparison) -> bool:
-    return (query.width, query.height) == (candidate.width, candidate.height) and found.relations[
-        0
-    ] in (Relation.IDENTICAL_PIXELS, Relation.RECOMPRESSED)
-
-
-def _known(seen: Features, digest: bytes) -> Features:
-    return replace(seen, picture=replace(seen.picture, digest=digest))
 
 
 def _cosine(one: types.Vector, other: types.Vector) -> float:

@@ -33,10 +33,12 @@ class Scans:
 
     Args:
         store: Keeps the files.
+        save_interval_s: How often to write down how far a scan is.
     """
 
-    def __init__(self, store: ImageStore) -> None:
+    def __init__(self, store: ImageStore, save_interval_s: float) -> None:
         self._store = store
+        self.save_interval_s = save_interval_s
 
     async def load(self, index: str, scan_id: str) -> ScanState | None:
         """How far a scan is; None if there is none of that name, or not any more.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -56,8 +57,8 @@ def collage(picture: Picture) -> Picture:
     paper = Image.new("RGB", (2 * width + 30, 2 * height + 30), "white")
     names = ("coffee.png", "astronaut.png", "china.jpg")
     others = [photo(each).resize(picture.size) for each in names]
-    for n, each in enumerate([*others, picture]):
-        paper.paste(each, (10 + n % 2 * (width + 10), 10 + n // 2 * (height + 10)))
+    for n, part in enumerate([*others, picture]):
+        paper.paste(part, (10 + n % 2 * (width + 10), 10 + n // 2 * (height + 10)))
     return paper
 
 
