@@ -81,6 +81,12 @@ async def find(images: ImageSearchServiceAsyncStub, index: str, **options: Any) 
     return [answer async for answer in images.FindDuplicates(request, timeout=60)]
 
 
+def remove(folder: Path, pattern: str) -> None:
+    """Deletes files."""
+    for file in folder.glob(pattern):
+        file.unlink()
+
+
 def groups(answers: Answers) -> list[versions_pb2.DuplicateGroup]:
     return [answer.group for answer in answers if answer.HasField("group")]
 
@@ -174,8 +180,7 @@ class TestFindDuplicates:
                 index=new_index, image=upload, refresh=types.REFRESH_POLICY_IMMEDIATE
             )
             ids.append((await images.IndexImage(request, timeout=30)).indexed.image_id)
-        for file in store_folder.glob(f"{new_index}/*/*/*/{ids[1]}"):
-            file.unlink()
+        remove(store_folder, f"{new_index}/*/*/*/{ids[1]}")
 
         answers = await find(images, new_index)
 
