@@ -175,7 +175,8 @@ class Uploading:
 
     async def _one_stream(self) -> AsyncGenerator[UploadOutcome]:
         # A queue of its own: gRPC may go on reading the requests of a stream that has ended.
-        self._outgoing = outgoing = asyncio.Queue()
+        outgoing: asyncio.Queue[int | None] = asyncio.Queue()
+        self._outgoing = outgoing
         for number in self._unanswered:
             outgoing.put_nowait(number)
         self._end_if_done()
