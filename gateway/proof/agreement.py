@@ -14,6 +14,7 @@ Plane = NDArray[np.float32]
 _FLAT = 4.0
 _SIGMAS = (0.0, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.3)
 _ALIKE = 0.5
+_CELLS = 16
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Agreement:
     Attributes:
         correlation: Of brightness over all that is shared, -1 to 1, equally sharp.
         share: Of the structure that either shows there, what both do, 0 to 1.
+        kept: Of the structure that one of the two shows, what lies outside boxes around all
+            that is not alike, 0 to 1; of the one that keeps more. Something put over a picture
+            leaves most of it, other content in the same frame does not.
         places: How many windows of structure there are, side by side: what `share` stands on.
         blur: Standard deviation, in pixels of the frame, of the Gaussian that makes the
             sharper as blurred as the other; 0 for none.
@@ -35,6 +39,7 @@ class Agreement:
 
     correlation: float
     share: float
+    kept: float
     places: float
     blur: float
     query_is_sharper: bool
@@ -57,13 +62,15 @@ def agreement(frame: Frame) -> Agreement | None:
     query = as_bright(frame.query, image, shared)
     query, image, blur, query_is_sharper = _as_sharp(query, image, shared)
     window = max(7, round(max(image.shape) / 24)) | 1
-    alike, structure, places = _local(query, image, shared, window)
+    alike, structures = _local(query, image, shared, window)
+    structure = np.maximum(*structures)
     total = float(structure.sum())
     share = float(structure[alike > _ALIKE].sum()) / total if total > 0 else 0.0
     return Agreement(
         correlation(query, image, shared),
         share,
-        places,
+        1.0 if share > 0.99 else _kept(alike, structures, window),
+        total / window**2,
         blur,
         query_is_sharper,
         query,
@@ -111,10 +118,17 @@ def correlation(a: Plane, b: Plane, where: NDArray[np.bool_]) -> float:
 def _as_sharp(
     query: Plane, image: Plane, shared: NDArray[np.bool_]
 ) -> tuple[Plane, Plane, float, bool]:
-    """Blurs the sharper of the two as the other is."""
-    inside = cv2.erode(shared.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    energies = [_gradient_energy(each, inside) for each in (query, image)]
-    query_is_sharper = energies[0] > energies[1]
+    """Blurs the sharper of the two as the other is.
+
+    Both are judged by most of the cells of a grid, whatever was put over the others.
+    """
+    inside = cv2.erode(shared.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
+    energies = [_cells(_slopes(each) * inside) for each in (query, image)]
+    telling = np.maximum(*energies) > 1.0
+    if not telling.any():
+        return query, image, 0.0, True
+    lead = np.median(np.log(energies[0][telling] + 0.1) - np.log(energies[1][telling] + 0.1))
+    query_is_sharper = bool(lead > 0)
     sharp, other = (query, image) if query_is_sharper else (image, query)
     best, best_sigma, best_error = sharp, 0.0, _difference(sharp, other, inside)
     for sigma in _SIGMAS[1:]:
@@ -129,23 +143,31 @@ def _as_sharp(
     return *pair, best_sigma, query_is_sharper
 
 
-def _gradient_energy(plane: Plane, where: NDArray[np.bool_]) -> float:
-    across = cv2.Sobel(plane, cv2.CV_32F, 1, 0)
-    down = cv2.Sobel(plane, cv2.CV_32F, 0, 1)
-    return float((across**2 + down**2)[where].sum())
+def _slopes(plane: Plane) -> Plane:
+    """Squares of the gradient."""
+    across = cv2.Sobel(plane, cv2.CV_32F, 1, 0, scale=0.125)
+    down = cv2.Sobel(plane, cv2.CV_32F, 0, 1, scale=0.125)
+    return np.asarray(across * across + down * down, np.float32)
 
 
-def _difference(a: Plane, b: Plane, where: NDArray[np.bool_]) -> float:
-    return float(np.minimum(np.abs(a - b)[where], 40.0).mean())
+def _difference(a: Plane, b: Plane, inside: Plane) -> float:
+    """Mean absolute difference, each cell's cut to three times the median of all."""
+    cells = _cells(cv2.absdiff(a, b) * inside)
+    return float(np.minimum(cells, 3 * float(np.median(cells)) + 0.5).mean())
+
+
+def _cells(plane: Plane) -> Plane:
+    height, width = plane.shape
+    size = min(_CELLS, width), min(_CELLS, height)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _local(
     query: Plane, image: Plane, shared: NDArray[np.bool_], window: int
-) -> tuple[Plane, Plane, float]:
-    """Local correlation, structure of each window, and how many windows have some."""
-    weight = _box(shared.astype(np.float32), window)
-    known = np.maximum(weight, 1e-6)
+) -> tuple[Plane, tuple[Plane, Plane]]:
+    """Correlation of each window, and how much structure each of the two has in it, 0 to 1."""
     mask = shared.astype(np.float32)
+    known = np.maximum(_box(mask, window), 1e-6)
     a, b = query * mask, image * mask
     mean_a, mean_b = _box(a, window) / known, _box(b, window) / known
     var_a = np.maximum(_box(a * query, window) / known - mean_a**2, 0)
@@ -155,11 +177,24 @@ def _local(
     alike = (both + flat / 4) / (np.sqrt(var_a * var_b) + flat / 4)
     # One with structure where the other has none is not alike either.
     alike = np.minimum(alike, (2 * np.abs(both) + flat) / (var_a + var_b + flat) + 0.25)
-    strength = np.maximum(var_a, var_b)
-    structure = np.where(shared, strength / (strength + flat), 0).astype(np.float32)
-    structure[strength < flat / 4] = 0
-    places = float(structure.sum()) / window**2
-    return np.asarray(alike, np.float32), structure, places
+    structures = [
+        np.asarray(np.where(var < flat / 4, 0, mask * var / (var + flat)), np.float32)
+        for var in (var_a, var_b)
+    ]
+    return np.asarray(alike, np.float32), (structures[0], structures[1])
+
+
+def _kept(alike: Plane, structures: tuple[Plane, Plane], window: int) -> float:
+    unlike = ((alike < _ALIKE) & (np.maximum(*structures) > 0.2)).astype(np.uint8)
+    unlike = cv2.morphologyEx(unlike, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    unlike = cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    count, _, found, _ = cv2.connectedComponentsWithStats(unlike, connectivity=8)
+    outside = np.ones(alike.shape, bool)
+    for x, y, width, height, area in found[1:count]:
+        if area >= window**2 / 4:
+            outside[y : y + height, x : x + width] = False
+    shares = [float(each[outside].sum()) / max(float(each.sum()), 1e-6) for each in structures]
+    return max(shares)
 
 
 def _box(plane: Plane, window: int) -> Plane:

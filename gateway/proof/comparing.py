@@ -11,7 +11,7 @@ from gateway.proof.boxes import WHOLE, Box
 from gateway.proof.changes import boxes, changed
 from gateway.proof.colours import is_grey, is_recoloured
 from gateway.proof.features import Features
-from gateway.proof.overlaps import Overlap, overlap
+from gateway.proof.overlaps import Overlap
 from gateway.proof.proving import Proof, prove
 from gateway.proof.relations import Relation
 from gateway.proof.sharpness import is_blurred
@@ -72,9 +72,7 @@ def compare(query: Features, image: Features) -> Comparison | None:
     sizes = [each.picture.pixels.shape[1::-1] for each in (query, image)]
     to_image = geometry.scaling(1 / sizes[1][0], 1 / sizes[1][1])
     homography = to_image @ proof.map_ @ geometry.scaling(*sizes[0])
-    shared = overlap(homography)
-    if shared is None:
-        return None
+    shared = proof.shared
     differs = changed(proof.frame, proof.agreement)
     found = boxes(differs, proof.frame, *sizes[1])
     turned = _rotation(proof)

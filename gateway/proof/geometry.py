@@ -116,7 +116,7 @@ def _refined(
         if inliers.sum() < 3:
             return None
     assert map_ is not None
-    return map_, _places(query.points[inliers], image.points[inliers])
+    return map_, places(query.points[inliers], image.points[inliers])
 
 
 def fit(a: NDArray[np.float32], b: NDArray[np.float32]) -> Map | None:
@@ -146,7 +146,7 @@ def fit(a: NDArray[np.float32], b: NDArray[np.float32]) -> Map | None:
     return map_
 
 
-def _places(a: NDArray[np.float32], b: NDArray[np.float32]) -> int:
+def places(a: NDArray[np.float32], b: NDArray[np.float32]) -> int:
     """Pairs at places of their own: keypoints at one place with two angles are one."""
     cells = np.hstack([np.floor(a / 6), np.floor(b / 6)]).astype(np.int64)
     return len(np.unique(cells, axis=0))

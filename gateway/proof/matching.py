@@ -10,7 +10,8 @@ from gateway.proof.features import Features
 
 # Looser than Lowe's 0.8: geometry and pixels are checked after it.
 _RATIO = 0.9
-_MAX_MATCHES = 160
+MAX_MATCHES = 160
+"""Most pairs that are kept of two pictures."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def match(query: Keypoints, image: Keypoints) -> tuple[Keypoints, Keypoints]:
     # Of unit vectors: squared distance = 2 - 2 x cosine.
     ratio = np.sqrt(np.maximum(1 - first, 0) / np.maximum(1 - second, 1e-6))
     kept = np.flatnonzero(mutual & (ratio < _RATIO))
-    kept = kept[np.argsort(ratio[kept], kind="stable")][:_MAX_MATCHES]
+    kept = kept[np.argsort(ratio[kept], kind="stable")][:MAX_MATCHES]
     return query.of(kept), image.of(best[kept])
 
 
