@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _LONGEST_PAUSE_S = 5.0
 
+# What gRPC calls it, with INTERNAL, when a stream ends in the moment that it is written to.
+_WRITE_FAILED = "Internal error from Core"
+
 
 @dataclass(frozen=True)
 class UploadLimits:
@@ -187,6 +190,9 @@ class Uploading:
                 if (outcome := self._answered(answer, later)) is not None:
                     yield outcome
         except grpc.aio.AioRpcError as broken:
+            if (broken.details() or "").startswith(_WRITE_FAILED):
+                what = "the stream broke while it was written to"
+                raise UnavailableError(grpc.StatusCode.UNAVAILABLE, what) from broken
             raise from_rpc_error(broken) from broken
         finally:
             for timer in later:
