@@ -83,7 +83,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             )
         stopping = asyncio.Event()
         images = QueryImages(embedder, search, store, fetcher, preparers, limits)
-        prover = Prover(store, provers, limits, settings.kept_features)
+        prover = Prover(store, provers, limits, settings.kept_features_bytes)
         version_queries = VersionQueries(embedder, search, store, images, preparers, limits)
         versions = Versions(version_queries, Candidates(search), prover, search)
         duplicates = Duplicates(
