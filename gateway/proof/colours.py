@@ -8,22 +8,27 @@ from gateway.proof.frames import Frame
 
 _CELLS = 24
 # Grey levels between the averages of cells that lossy compression does not explain.
-_LEAST = 5.0
+_LEAST = 3.5
 # Share of the difference that a change of all colours alike must explain.
 _EXPLAINED = 0.5
-# Difference of the channels of a grey picture after lossy compression.
-_GREY_MEAN = 3.0
-_GREY_MOST = 16.0
+# Spread of the channels: that a grey picture has at most, that one with colours has at least.
+_GREY = 6.0
+_COLOUR = 16.0
 
 
-def is_grey(pixels: NDArray[np.float32], where: NDArray[np.bool_]) -> bool:
-    """Whether a picture, (h, w, 3), has no colour there."""
-    chosen = pixels[where]
-    if not len(chosen):
-        return True
-    chosen = chosen[:: max(1, len(chosen) // 4000)]
-    chroma = chosen.max(axis=1) - chosen.min(axis=1)
-    return bool(chroma.mean() < _GREY_MEAN and np.percentile(chroma, 98) < _GREY_MOST)
+def is_one_grey(frame: Frame, where: NDArray[np.bool_]) -> bool:
+    """Whether one of two pictures has no colours there and the other has."""
+    spreads = sorted(_spread(each, where) for each in (frame.query, frame.image))
+    return spreads[0] < _GREY and spreads[1] > _COLOUR
+
+
+def _spread(pixels: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
+    """Difference between the channels of the most colourful pixels, (h, w, 3), in grey levels."""
+    places = np.flatnonzero(where)
+    if not len(places):
+        return 0.0
+    chosen = pixels.reshape(-1, 3)[places[:: max(1, len(places) // 3000)]]
+    return float(np.percentile(chosen.max(axis=1) - chosen.min(axis=1), 98))
 
 
 def is_recoloured(frame: Frame, same: NDArray[np.bool_], by_luma: bool) -> bool:
