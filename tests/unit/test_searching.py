@@ -111,7 +111,7 @@ class TestFolding:
         order = rng.permutation(100)
 
         groups = fold(
-            [f"{i // 5 * 0x9E3779B97F4A7C15 % 2**64:016x}" for i in order], vectors[order]
+            [f"{i // 5 * 0x9E3779B97F4A7C15 % 2**64:016x}" for i in order.tolist()], vectors[order]
         )
 
         assert sorted(i for group in groups for i in group) == list(range(100))
