@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,14 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-async def pictures(gateway_address: str) -> AsyncIterator[str]:
+async def pictures(gateway_address: str) -> str:
     """An index for them: 40 drawings."""
     index = f"{INDEX_PREFIX}docs"
     async with AsyncClient(gateway_address) as client:
         uploads = [upload(a_picture(n), image_name=f"{n}.png", tags=["mine"]) for n in range(40)]
         outcomes = [each async for each in client.index_images(uploads, index=index)]
     assert all(each.error is None for each in outcomes)
-    yield index
+    return index
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
