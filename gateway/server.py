@@ -10,20 +10,15 @@ from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 from gateway.candidates import Candidates
 from gateway.classification_rpcs import ClassificationRpcs
 from gateway.clients import Embedder, Search, open_embedder, open_search
-<<<<<<< HEAD
+from gateway.composed_search import ComposedSearch
 from gateway.duplicates.finding import Duplicates
 from gateway.duplicates.neighbours import Neighbours
 from gateway.duplicates.reporting import Reporter
 from gateway.duplicates.scans import Scans
 from gateway.fetch import Fetcher
 from gateway.indexing import Indexing
-from gateway.proving import Prover
-=======
-from gateway.composed_search import ComposedSearch
-from gateway.fetch import Fetcher
-from gateway.indexing import Indexing
 from gateway.levels import LevelMeter
->>>>>>> client
+from gateway.proving import Prover
 from gateway.query_images import QueryImages
 from gateway.search_rpcs import SearchRpcs
 from gateway.servicer import ImageSearchServicer
@@ -90,7 +85,6 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             )
         stopping = asyncio.Event()
         images = QueryImages(embedder, search, store, fetcher, preparers, limits)
-<<<<<<< HEAD
         prover = Prover(store, provers, limits, settings.kept_features_bytes)
         version_queries = VersionQueries(embedder, search, store, images, preparers, limits)
         versions = Versions(version_queries, Candidates(search), prover, search)
@@ -102,18 +96,13 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             preparers,
             stopping,
         )
-        servicer = ImageSearchServicer(
-            SearchRpcs(embedder, search, images),
-            VersionRpcs(versions, duplicates),
-=======
         meter = LevelMeter(embedder, preparers)
         stack.push_async_callback(meter.stop)
         servicer = ImageSearchServicer(
             SearchRpcs(
                 ComposedSearch(embedder, search, images, LevelMeter(embedder, preparers), preparers)
             ),
-            VersionRpcs(),
->>>>>>> client
+            VersionRpcs(versions, duplicates),
             ClassificationRpcs(),
             StorageRpcs(
                 embedder,
