@@ -16,6 +16,8 @@ _PLAIN = 6.0
 _SAME = 10.0
 # Of the width or height: thinner is no frame, and of a thicker one too little is left.
 _THINNEST, _THICKEST = 0.02, 0.4
+# Rows within a frame that scaling and compression have mixed with it.
+_MIXED = 2
 
 _TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
@@ -75,7 +77,7 @@ def _margins(values: NDArray[np.float32]) -> tuple[int, int]:
         other = ~rows | (np.abs(mean - mean[0]).max(axis=1) > _SAME)
         depth = int(other.argmax()) if other.any() else 0
         share = depth / len(values)
-        margins.append(depth if _THINNEST <= share <= _THICKEST else 0)
+        margins.append(depth + _MIXED if _THINNEST <= share <= _THICKEST else 0)
     return margins[0], margins[1]
 
 
