@@ -216,9 +216,9 @@ def _local(
 
 def _kept(alike: Plane, structures: tuple[Plane, Plane], window: int) -> float:
     unlike = ((alike < _ALIKE) & (np.maximum(*structures) > 0.2)).astype(np.uint8)
-    unlike = cv2.morphologyEx(unlike, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    unlike = cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
-    count, _, found, _ = cv2.connectedComponentsWithStats(unlike, connectivity=8)
+    core = cv2.morphologyEx(unlike, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    joined = cv2.morphologyEx(core, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    count, _, found, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     outside = np.ones(alike.shape, bool)
     for x, y, width, height, area in found[1:count]:
         if area >= window**2 / 4:

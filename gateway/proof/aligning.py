@@ -34,13 +34,13 @@ def aligned(query: Features, image: Features, map_: Map) -> Map | None:
     laid = _laid(query, image, map_)
     if laid is None:
         return None
-    warp = np.eye(2, 3, dtype=np.float32)
+    start = np.eye(2, 3, dtype=np.float32)
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _STEPS, 1e-4)
     try:
         reached, warp = cv2.findTransformECC(
             laid.image,
             laid.query,
-            warp,
+            start,
             cv2.MOTION_AFFINE,
             criteria,
             laid.shared.astype(np.uint8) * 255,
@@ -49,9 +49,12 @@ def aligned(query: Features, image: Features, map_: Map) -> Map | None:
     except cv2.error:  # flat, or it ran away
         return None
     # The warp takes the image's frame to the query's.
-    moved = np.linalg.inv(laid.from_image) @ np.linalg.inv(geometry.uncentred(warp))
+    moved = geometry.inverse(laid.from_image) @ geometry.inverse(
+        geometry.uncentred(np.asarray(warp, np.float64))
+    )
     better = _to_working(image) @ moved @ laid.from_query @ _from_working(query)
-    if not np.isfinite(better).all() or not np.isfinite(reached):
+    # It may have run away, or turned the picture inside out.
+    if not np.isfinite(reached) or not geometry.is_plausible(better @ geometry.inverse(map_)):
         return None
     return np.asarray(better, np.float64)
 
@@ -87,7 +90,7 @@ def _likeness(query: Features, image: Features, map_: Map) -> float:
 
 
 def _laid(query: Features, image: Features, map_: Map) -> Frame | None:
-    small = np.linalg.inv(_to_working(image)) @ map_ @ np.linalg.inv(_from_working(query))
+    small = geometry.inverse(_to_working(image)) @ map_ @ geometry.inverse(_from_working(query))
     return frame(query.small, image.small, small, _SIDE)
 
 
@@ -98,4 +101,4 @@ def _from_working(of: Features) -> Map:
 
 
 def _to_working(of: Features) -> Map:
-    return np.linalg.inv(_from_working(of))
+    return geometry.inverse(_from_working(of))

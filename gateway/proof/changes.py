@@ -63,7 +63,7 @@ def boxes(differs: NDArray[np.bool_], frame: Frame, width: int, height: int) -> 
         np.ones((gap, gap), np.uint8),
     )[gap:-gap, gap:-gap]
     count, labels = cv2.connectedComponents(np.ascontiguousarray(joined), connectivity=8)
-    back = geometry.scaling(1 / width, 1 / height) @ np.linalg.inv(frame.from_image)
+    back = geometry.scaling(1 / width, 1 / height) @ geometry.inverse(frame.from_image)
     least = max(6.0, _LEAST_AREA * differs.size)
     found = []
     sizes = np.bincount(labels[differs], minlength=count)

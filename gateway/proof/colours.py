@@ -4,13 +4,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.proof.agreement import luma
 from gateway.proof.frames import Frame
 
 _CELLS = 24
-# Grey levels between the averages of cells that lossy compression does not explain.
-_LEAST = 3.5
-# Share of the difference that a change of all colours alike must explain.
-_EXPLAINED = 0.5
+# Grey levels between the averages of cells, of the tenth that differ most. Lossy compression makes
+# some, since each block of pixels has an average of few levels.
+_LEAST = 6.5
+_MUCH = 13.0
+# Share of the difference that a change of all colours alike leaves unexplained, at most; what
+# compression does to each block is mostly unexplained.
+_LEFT = 0.2
+_LEFT_OF_MUCH = 0.5
 # Spread of the channels: that a grey picture has at most, that one with colours has at least.
 _GREY = 6.0
 _COLOUR = 16.0
@@ -43,8 +48,7 @@ def is_recoloured(frame: Frame, same: NDArray[np.bool_], by_luma: bool) -> bool:
     """
     query, image = frame.query, frame.image
     if by_luma:
-        query = cv2.cvtColor(query, cv2.COLOR_RGB2GRAY)[..., None]
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+        query, image = luma(query)[..., None], luma(image)[..., None]
     weight = _cells(same.astype(np.float32)[..., None])[..., 0]
     chosen = weight > 0.6
     if chosen.sum() < 6:
@@ -52,15 +56,15 @@ def is_recoloured(frame: Frame, same: NDArray[np.bool_], by_luma: bool) -> bool:
     mask = same[..., None].astype(np.float32)
     a = (_cells(query * mask) / np.maximum(weight, 1e-6)[..., None])[chosen]
     b = (_cells(image * mask) / np.maximum(weight, 1e-6)[..., None])[chosen]
-    away = np.abs(a - b).max(axis=1)
-    if np.mean(away) < _LEAST:
+    away = float(np.percentile(np.abs(a - b).max(axis=1), 90))
+    if away < _LEAST:
         return False
     known = np.column_stack([a, np.ones(len(a))]).astype(np.float64)
     prior = np.eye(known.shape[1])
     prior[-1, -1] = 1e-3
     mix = np.linalg.solve(known.T @ known + prior, known.T @ b)
     left = float(((known @ mix - b) ** 2).sum())
-    return left < (1 - _EXPLAINED) * float(((a - b) ** 2).sum())
+    return left < (_LEFT_OF_MUCH if away > _MUCH else _LEFT) * float(((a - b) ** 2).sum())
 
 
 def _cells(plane: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -92,9 +92,10 @@ def features(picture: Picture) -> Features:
     height, width = luma.shape
     detected = _within(luma, _DETECTION_SIDE)
     size = detected.shape[::-1]
-    found, descriptors = cv2.SIFT.create(
-        nfeatures=MAX_KEYPOINTS, contrastThreshold=_CONTRAST
-    ).detectAndCompute(_even(detected), None)
+    sift = cv2.SIFT.create(nfeatures=MAX_KEYPOINTS, contrastThreshold=_CONTRAST)
+    everywhere = np.full(detected.shape, 255, np.uint8)
+    found, computed = sift.detectAndCompute(_even(detected), everywhere)
+    descriptors = np.asarray(computed if found else np.zeros((0, 128)), np.float32)
     across = np.array([width / size[0], height / size[1]])
     rows = np.array(
         [(point.pt[0], point.pt[1], point.size, point.angle) for point in found], np.float32
@@ -132,14 +133,12 @@ def _even(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
     square = cv2.GaussianBlur(plane * plane, (0, 0), _EVEN_SIGMA)
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))
     even = 128 + _EVEN_CONTRAST * (plane - mean) / (deviation + _EVEN_FLOOR)
-    return np.clip(even, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(even, 0, 255), np.uint8)
 
 
-def _root(descriptors: NDArray[np.float32] | None) -> NDArray[np.uint8]:
-    if descriptors is None or not len(descriptors):
-        return np.zeros((0, 128), np.uint8)
+def _root(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
     sums = np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6)
-    return np.rint(np.sqrt(descriptors / sums) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.sqrt(descriptors / sums) * 255), np.uint8)
 
 
 def _coarse(luma: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -45,11 +45,11 @@ def is_blurred(
     both = laid.query, laid.image
     slopes = [_slopes(each).reshape(-1)[places] for each in both]
     contrasts = [max(1e-3, float(each.reshape(-1)[places].std())) for each in both]
-    edges = [float(np.percentile(each, _STRONGEST)) for each in slopes]
-    if max(edges) < _LEAST:
+    steepest = [float(np.percentile(each, _STRONGEST)) for each in slopes]
+    if max(steepest) < _LEAST:
         return False
-    sharpness = [edge / contrast for edge, contrast in zip(edges, contrasts, strict=True)]
-    return min(sharpness) < _EDGES * max(sharpness)
+    sharpness = [edge / contrast for edge, contrast in zip(steepest, contrasts, strict=True)]
+    return bool(min(sharpness) < _EDGES * max(sharpness))
 
 
 def _slopes(plane: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,6 +14,8 @@ _MARGIN = 0.012
 # something else begins: a border, or another picture.
 _TO_BORDER = 2.0
 _TO_PICTURE = 3.0
+# The same where no place changes as much as the edges do, all of them.
+_TO_STRONGEST = 2.2
 _STRIP = 2
 # Grey levels that count as no change, and the most that one side says.
 _NO_CHANGE = 0.5
@@ -45,7 +47,7 @@ def surroundings(luma: NDArray[np.uint8], box: Box) -> Surroundings:
     height, width = luma.shape
     left, right = round(box.left * width), round(box.right * width)
     top, bottom = round(box.top * height), round(box.bottom * height)
-    steps: list[float] = []
+    steps: list[tuple[float, bool]] = []
     upright, lying = luma[top:bottom].astype(np.float32), luma[:, left:right].T.astype(np.float32)
     for lines, edge, room in (
         (upright, left, box.left),
@@ -57,16 +59,22 @@ def surroundings(luma: NDArray[np.uint8], box: Box) -> Surroundings:
             steps += _steps(lines, edge)
     if not steps:
         return Surroundings.NOTHING
-    step = float(np.exp(np.mean(np.log(steps))))
+    step = float(np.exp(np.mean([np.log(times) for times, _ in steps])))
     outside = np.ones(luma.shape, bool)
     outside[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2] = False
     if step > _TO_BORDER and _flat_share(luma, outside) > _PLAIN:
         return Surroundings.BORDER
-    return Surroundings.PICTURES if step > _TO_PICTURE else Surroundings.SCENE
+    strongest = len(steps) > 1 and all(most for _, most in steps)
+    if step > (_TO_STRONGEST if strongest else _TO_PICTURE):
+        return Surroundings.PICTURES
+    return Surroundings.SCENE
 
 
-def _steps(lines: NDArray[np.float32], edge: int) -> list[float]:
-    """How many times larger the change of rows at a column is than at others; or nothing."""
+def _steps(lines: NDArray[np.float32], edge: int) -> list[tuple[float, bool]]:
+    """How many times larger rows change at a column than at others, and whether they do most there.
+
+    Nothing where there are no others.
+    """
     rows = cv2.resize(
         lines, (lines.shape[1], max(1, len(lines) // 4)), interpolation=cv2.INTER_AREA
     )
@@ -78,8 +86,8 @@ def _steps(lines: NDArray[np.float32], edge: int) -> list[float]:
     others = np.delete(changes, slice(max(0, low - _STRIP), high + _STRIP))
     if low >= high or not len(others):
         return []
-    usual = max(_NO_CHANGE, float(np.median(others)))
-    return [float(np.clip(changes[low:high].max() / usual, 1 / _MOST, _MOST))]
+    change, usual = float(changes[low:high].max()), float(np.median(others))
+    return [(min(_MOST, max(1.0, change / max(usual, _NO_CHANGE))), change > others.max())]
 
 
 def _flat_share(luma: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:
