@@ -2,7 +2,7 @@
 
 import typer
 
-from imagesearch_cli import classification, index, search, status, tagging
+from imagesearch_cli import classification, compose, index, search, status, tagging
 
 app = typer.Typer(
     help="Search images by image, and by text in any language.",
@@ -14,6 +14,7 @@ index.register(app)
 search.register(app)
 classification.register(app)
 tagging.register(app)
+compose.register(app)
 status.register(app)
 
 
