@@ -90,7 +90,7 @@ def _unlike(labels: Matrix, background: Matrix) -> NDArray[np.bool_]:
     alike = labels @ background.T
     usual = alike.mean(1, keepdims=True)
     near = (alike - usual > _NEAR * (1 - usual)).any(0)
-    return near if near.all() else ~near
+    return np.asarray(near if near.all() else ~near)
 
 
 def unknown_logits(
