@@ -107,6 +107,8 @@ class Tagging:
                         yield answer
                 page_token = page.next_page_token
                 if not page_token:
+                    if run.wrote:
+                        await self._search.refresh(job.index)
                     return
                 if self._stopping.is_set():
                     raise StoppingError
@@ -211,15 +213,18 @@ class _Run:
         done: The last place up to which all is done.
         page_token: Of the page being answered.
         stuck: A write before has failed for now: `done` stays, so that it is tried again.
+        wrote: Something was written.
     """
 
     done: Place
     page_token: str = ""
     stuck: bool = False
+    wrote: bool = False
 
     def finished(self, job: Job, answered: _Answered) -> pb.ClassifyBatchResponse:
         """Completes an image's answer."""
         answer, error = answered.answer, answered.error
+        self.wrote = self.wrote or (job.write_tags and bool(answered.tags))
         if isinstance(error, ServiceError):
             answer.error.CopyFrom(error.to_status())
             self.stuck = self.stuck or error.code not in _FINAL

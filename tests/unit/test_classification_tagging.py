@@ -38,6 +38,7 @@ class FaultySearch:
         self._write = write
         self.tags: dict[str, list[str]] = {}
         self.deleted: list[str] = []
+        self.refreshed: list[str] = []
         self.under_way = 0
         self.most_under_way = 0
 
@@ -58,6 +59,9 @@ class FaultySearch:
 
     async def delete(self, index: str, image_ids: Sequence[str], refresh: int) -> None:
         self.deleted += image_ids
+
+    async def refresh(self, name: str) -> None:
+        self.refreshed.append(name)
 
     @asynccontextmanager
     async def bulk(self) -> AsyncIterator[FaultySearch]:
@@ -117,6 +121,7 @@ async def test_writes_go_together_within_bounds_and_answers_come_in_order() -> N
 
     assert [answer.image_id for answer in answers] == IDS
     assert search.tags == {each: ["auto:a"] for each in IDS}
+    assert search.refreshed == ["i"]
     assert 1 < search.most_under_way <= 2 * tagging.CHUNK
 
 

@@ -412,7 +412,9 @@ class ClassifyBatchRequest(_message.Message):
     label_set: _builtins.str
     """Name of a label set of the server."""
     write_tags: _builtins.bool
-    """Write the likeliest labels to the images' tags. They are added to those there are."""
+    """Write the likeliest labels to the images' tags. They are added to those there are; searches
+    see them when the stream has ended.
+    """
     tag_prefix: _builtins.str
     """Put before each tag, e.g. "auto:". At most 100 bytes."""
     min_probability: _builtins.float
