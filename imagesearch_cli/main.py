@@ -2,7 +2,7 @@
 
 import typer
 
-from imagesearch_cli import compose, index, search, status
+from imagesearch_cli import classification, compose, index, search, status, tagging
 
 app = typer.Typer(
     help="Search images by image, and by text in any language.",
@@ -12,6 +12,8 @@ app = typer.Typer(
 
 index.register(app)
 search.register(app)
+classification.register(app)
+tagging.register(app)
 compose.register(app)
 status.register(app)
 
