@@ -3,6 +3,7 @@
 A kill may cut the last line short. It is taken off when the file is opened again.
 """
 
+import fcntl
 import json
 import os
 import time
@@ -17,11 +18,18 @@ SYNC_S = 1.0
 _BLOCK = 64 * 1024
 
 
+class InUseError(Exception):
+    """Another process writes to the file."""
+
+
 class JsonLines:
-    """Adds lines to a file. Use it as a context manager; one writer at a time.
+    """Adds lines to a file. Use it as a context manager.
 
     A line reaches the operating system at once, so that it outlives this process, and the disk
     in batches of SYNC_LINES, or after SYNC_S, so that all but the last batch outlive the machine.
+
+    Raises:
+        InUseError: Another process writes to it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,6 +38,11 @@ class JsonLines:
         self._synced_at = time.monotonic()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            raise InUseError(f"another run is writing to {path.parent}") from error
         self._end = _whole(self._file)
         os.ftruncate(self._file, self._end)
 

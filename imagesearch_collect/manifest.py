@@ -21,6 +21,7 @@ from imagesearch_collect.outcomes import PASSING, Reason
 
 MANIFEST = "manifest.jsonl"
 ERRORS = "errors.jsonl"
+PAGE = "page"
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ class Manifest:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._lines = JsonLines(folder / MANIFEST)
         self._errors = JsonLines(folder / ERRORS)
+        self._lines = JsonLines(folder / MANIFEST)
         self._by_url: dict[int, int] = {}
         self._places: set[int] = set()
         self._failed: dict[int, bool] = {}
@@ -101,7 +102,8 @@ class Manifest:
             self._by_url[_digest(str(line.get("url")))] = offset
             self._places.add(_digest(str(line.get("url")), str(line.get("page_url", ""))))
         for _, line in self._errors.lines():
-            self._failed[_digest(str(line.get("url")))] = line.get("reason") not in PASSING
+            if line.get("kind") != PAGE:
+                self._failed[_digest(str(line.get("url")))] = line.get("reason") not in PASSING
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +126,10 @@ class Manifest:
         if offset is None:
             return None
         line = self._lines.read_at(offset)
-        return Fetched(**{key: value for key, value in line.items() if key in FETCHED})
+        try:
+            return Fetched(**{key: value for key, value in line.items() if key in FETCHED})
+        except TypeError:
+            return None  # a line of somebody else's making; the image is fetched again
 
     def has_place(self, url: str, page_url: str) -> bool:
         """Whether a line says already that the image of this URL is on this page."""
@@ -142,9 +147,15 @@ class Manifest:
 
     def add_error(self, url: str, place: Place, reason: Reason, what: str) -> None:
         """Notes why there is no image of this URL."""
-        line = {"url": url, "page_url": place.page_url, "reason": reason.value, "message": what}
-        self._errors.append({**{k: v for k, v in line.items() if v}, "at": now()})
+        where = {"page_url": place.page_url} if place.page_url else {}
+        line = {"url": url, **where, "reason": reason.value, "message": what, "at": now()}
+        self._errors.append(line)
         self._failed[_digest(url)] = reason not in PASSING
+
+    def add_page_error(self, url: str, reason: Reason, what: str) -> None:
+        """Notes why a page could not be read."""
+        line = {"url": url, "kind": PAGE, "reason": reason.value, "message": what, "at": now()}
+        self._errors.append(line)
 
     def sync(self) -> None:
         """Waits until all lines are on the disk."""

@@ -63,6 +63,7 @@ class Tally:
         duplicates: Images fetched whose bytes were there already, under another URL.
         known: Places and URLs that needed no fetching, since an earlier one had been.
         refused: How many gave no image, by reason.
+        pages_refused: How many pages could not be read, by reason.
         bytes: Bytes of images fetched.
         found: URLs of images met: fetched, known, refused or still waiting.
     """
@@ -72,13 +73,15 @@ class Tally:
     duplicates: int = 0
     known: int = 0
     refused: Counter[Reason] = field(default_factory=Counter)
+    pages_refused: Counter[Reason] = field(default_factory=Counter)
     bytes: int = 0
     found: int = 0
 
     @property
     def failed(self) -> int:
-        """How many gave no image although they should have."""
-        return sum(count for reason, count in self.refused.items() if reason not in BY_RULE)
+        """How many images and pages were not to be had although they should have been."""
+        both = self.refused + self.pages_refused
+        return sum(count for reason, count in both.items() if reason not in BY_RULE)
 
     @property
     def done(self) -> int:
