@@ -30,7 +30,7 @@ async def read_body(answer: aiohttp.ClientResponse, max_bytes: int, *, packed: b
     if encoding == "identity":
         if (length := answer.content_length) is not None and length > max_bytes:
             raise TooLargeError(max_bytes)
-        chunks = answer.content.iter_chunked(_CHUNK)
+        chunks: AsyncIterator[bytes] = answer.content.iter_chunked(_CHUNK)
     elif packed and encoding in ("gzip", "x-gzip", "deflate"):
         chunks = _unpacked(answer, max_bytes)
     else:

@@ -12,7 +12,7 @@ What the network does (connection refused, time over) stays an exception of aioh
 """
 
 
-class FetchRefusal(Exception):  # noqa: N818 - a family, never raised itself
+class FetchRefusal(Exception):
     """Base of what makes a fetch end without a body. Its text completes "this URL …"."""
 
 
@@ -68,7 +68,7 @@ class RedirectsError(FetchRefusal):
 
 
 def refusal_in(error: BaseException) -> UrlForbiddenError | None:
-    """Finds the guard's refusal that a library wrapped into an error of its own; None: there is none."""
+    """Finds the guard's refusal inside an error that a library made of it; None: there is none."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:

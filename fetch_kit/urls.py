@@ -1,7 +1,7 @@
-"""What of a URL is decided before anything is resolved.
+r"""What of a URL is decided before anything is resolved.
 
 Hosts are judged in the very form that is connected to later: what two parsers read
-differently (`127.1`, `0x7f.1`, `a.com\\@b`, zone ids, escapes) is refused, not interpreted.
+differently (`127.1`, `0x7f.1`, `a.com\@b`, zone ids, escapes) is refused, not interpreted.
 """
 
 import ipaddress

@@ -14,7 +14,7 @@ from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from imagesearch_cli import render
+from imagesearch_cli import collect, render
 from imagesearch_cli.connection import CliError, connected
 from imagesearch_cli.ingest import MAX_IMAGE_BYTES, Report, find_images, index_images
 
@@ -25,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(collect.app, name="collect")
 notes = Console(stderr=True)
 
 Gateway = Annotated[

@@ -8,7 +8,7 @@ from typing import Self
 
 from imagesearch_collect.image_rules import ImageRules, Judged, judge
 from imagesearch_collect.image_store import ImageStore
-from imagesearch_collect.manifest import Fetched, Manifest, Place, now
+from imagesearch_collect.manifest import Fetched, Manifest, Place, digest, now
 from imagesearch_collect.outcomes import Reason, RefusedError, Tally
 from service_kit.workers import Workers
 
@@ -44,6 +44,7 @@ class Collection:
         tally: What has been done is counted here.
         retry_failed: Try again what an earlier run gave up for good.
         refresh: Ask again for what is there, in case it has changed.
+        dry_run: Write nothing; `has` tells what is there, refusals are only counted and told.
         refused: Told of each URL that gave no image.
 
     Raises:
@@ -58,18 +59,21 @@ class Collection:
         *,
         retry_failed: bool = False,
         refresh: bool = False,
+        dry_run: bool = False,
         refused: Refusal | None = None,
     ) -> None:
         self.rules = rules
         self.tally = tally
         self._manifest = Manifest(folder)
         self._store = ImageStore(folder)
-        self._store.remove_unfinished()
+        if not dry_run:
+            self._store.remove_unfinished()
         self._retry_failed = retry_failed
         self._refresh = refresh
+        self._dry_run = dry_run
         self._refused = refused
         self._waiting: dict[str, list[Place]] = {}
-        self._finished: set[str] = set()
+        self._finished: set[int] = set()
         self._workers = Workers("image", 2)
 
     def __enter__(self) -> Self:
@@ -94,7 +98,7 @@ class Collection:
                 waiting.append(place)
             return False
         known = self._known(url)
-        if known is not None and (not self._refresh or url in self._finished):
+        if known is not None and (not self._refresh or digest(url) in self._finished):
             self._note_place(known, place)
             return False
         if self._gave_up(url):
@@ -102,6 +106,10 @@ class Collection:
         self.tally.found += 1
         self._waiting[url] = [place]
         return True
+
+    def has(self, url: str) -> bool:
+        """Whether the image of this URL is there, or was given up for good."""
+        return self._known(url) is not None or self._gave_up(url)
 
     def conditions(self, url: str) -> dict[str, str]:
         """Headers with which a server says 304 where the image is the one that is there."""
@@ -114,14 +122,14 @@ class Collection:
     async def keep(self, url: str, answer: Answer) -> None:
         """Stores an image that was fetched, unless it is not wanted; adds its lines."""
         try:
-            path, digest, new, judged = await self._workers.run(self._judge_and_store, answer.data)
+            path, sha256, new, judged = await self._workers.run(self._judge_and_store, answer.data)
         except RefusedError as error:
             self.refuse(url, error.reason, str(error))
             return
         headers = {name.lower(): value for name, value in answer.headers.items()}
         fetched = Fetched(
             path=path,
-            sha256=digest,
+            sha256=sha256,
             url=url,
             final_url=answer.final_url if answer.final_url != url else "",
             fetched_at=now(),
@@ -139,7 +147,7 @@ class Collection:
         else:
             self.tally.duplicates += 1
         before = self._known(url)
-        changed = before is None or before.sha256 != digest
+        changed = before is None or before.sha256 != sha256
         for place in self._end(url):
             if changed or not self._manifest.has_place(url, place.page_url):
                 self._manifest.add(fetched, place)
@@ -157,13 +165,14 @@ class Collection:
         self.tally.refused[reason] += 1
         places = self._end(url) or [Place()]
         for place in places:
-            self._manifest.add_error(url, place, reason, what)
+            if not self._dry_run:
+                self._manifest.add_error(url, place, reason, what)
         if self._refused is not None:
             self._refused(url, places[0], reason, what)
 
     def refuse_unasked(self, url: str, place: Place, reason: Reason, what: str) -> None:
         """Notes that a URL was not even asked for. Does so once."""
-        if url in self._finished or url in self._waiting or self._gave_up(url):
+        if digest(url) in self._finished or url in self._waiting or self._gave_up(url):
             return
         self.tally.found += 1
         self._waiting[url] = [place]
@@ -172,7 +181,8 @@ class Collection:
     def refuse_page(self, url: str, reason: Reason, what: str) -> None:
         """Notes that a page could not be read."""
         self.tally.pages_refused[reason] += 1
-        self._manifest.add_page_error(url, reason, what)
+        if not self._dry_run:
+            self._manifest.add_page_error(url, reason, what)
         if self._refused is not None:
             self._refused(url, Place(), reason, what)
 
@@ -187,20 +197,20 @@ class Collection:
 
     def _gave_up(self, url: str) -> bool:
         """Whether this run has failed with the URL, or an earlier one for good."""
-        if url in self._finished:
+        if digest(url) in self._finished:
             return True
         return not self._retry_failed and self._manifest.failed_for_good(url)
 
     def _note_place(self, known: Fetched, place: Place) -> None:
-        if known.url not in self._finished:
-            self._finished.add(known.url)
+        if digest(known.url) not in self._finished:
+            self._finished.add(digest(known.url))
             self.tally.found += 1
             self.tally.known += 1
         if not self._manifest.has_place(known.url, place.page_url):
             self._manifest.add(known, place)
 
     def _end(self, url: str) -> list[Place]:
-        self._finished.add(url)
+        self._finished.add(digest(url))
         return self._waiting.pop(url, [])
 
     def _judge_and_store(self, data: bytes) -> tuple[str, str, bool, Judged]:

@@ -99,11 +99,11 @@ class Manifest:
         self._places: set[int] = set()
         self._failed: dict[int, bool] = {}
         for offset, line in self._lines.lines():
-            self._by_url[_digest(str(line.get("url")))] = offset
-            self._places.add(_digest(str(line.get("url")), str(line.get("page_url", ""))))
+            self._by_url[digest(str(line.get("url")))] = offset
+            self._places.add(digest(str(line.get("url")), str(line.get("page_url", ""))))
         for _, line in self._errors.lines():
             if line.get("kind") != PAGE:
-                self._failed[_digest(str(line.get("url")))] = line.get("reason") not in PASSING
+                self._failed[digest(str(line.get("url")))] = line.get("reason") not in PASSING
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +122,7 @@ class Manifest:
 
     def fetched(self, url: str) -> Fetched | None:
         """What was last collected of a URL; None: nothing yet."""
-        offset = self._by_url.get(_digest(url))
+        offset = self._by_url.get(digest(url))
         if offset is None:
             return None
         line = self._lines.read_at(offset)
@@ -133,24 +133,24 @@ class Manifest:
 
     def has_place(self, url: str, page_url: str) -> bool:
         """Whether a line says already that the image of this URL is on this page."""
-        return _digest(url, page_url) in self._places
+        return digest(url, page_url) in self._places
 
     def failed_for_good(self, url: str) -> bool:
         """Whether trying this URL again would be of no use, as far as the errors say."""
-        return self._failed.get(_digest(url), False)
+        return self._failed.get(digest(url), False)
 
     def add(self, fetched: Fetched, place: Place) -> None:
         """Adds a line: this image is at this place."""
         line = {**_said(fetched), **_said(place)}
-        self._by_url[_digest(fetched.url)] = self._lines.append(line)
-        self._places.add(_digest(fetched.url, place.page_url))
+        self._by_url[digest(fetched.url)] = self._lines.append(line)
+        self._places.add(digest(fetched.url, place.page_url))
 
     def add_error(self, url: str, place: Place, reason: Reason, what: str) -> None:
         """Notes why there is no image of this URL."""
         where = {"page_url": place.page_url} if place.page_url else {}
         line = {"url": url, **where, "reason": reason.value, "message": what, "at": now()}
         self._errors.append(line)
-        self._failed[_digest(url)] = reason not in PASSING
+        self._failed[digest(url)] = reason not in PASSING
 
     def add_page_error(self, url: str, reason: Reason, what: str) -> None:
         """Notes why a page could not be read."""
@@ -167,6 +167,7 @@ def _said(value: Fetched | Place) -> dict[str, Any]:
     return {key: each for key, each in asdict(value).items() if each not in ("", (), {})}
 
 
-def _digest(*texts: str) -> int:
+def digest(*texts: str) -> int:
+    """What stands for texts in memory: 8 bytes."""
     data = "\0".join(texts).encode(errors="surrogatepass")
     return int.from_bytes(blake2b(data, digest_size=8).digest())

@@ -21,7 +21,9 @@ _META_IMAGES = (
     *("og:image", "og:image:url", "og:image:secure_url"),
     *("twitter:image", "twitter:image:src"),
 )
-_IMAGE_NAME = re.compile(r"\.(jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?|avif|heic|heif)$", re.IGNORECASE)
+_IMAGE_NAME = re.compile(
+    r"\.(jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?|avif|heic|heif)$", re.IGNORECASE
+)
 _CSS_URL = re.compile(r"""url\(\s*(?:"([^"]+)"|'([^']+)'|([^"')\s]+))\s*\)""", re.IGNORECASE)
 
 

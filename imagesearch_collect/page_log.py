@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from imagesearch_collect.json_lines import JsonLines
+from imagesearch_collect.manifest import digest
 from imagesearch_collect.page import Found
 
 PAGES = "pages.jsonl"
@@ -27,7 +27,7 @@ class PageLog:
         self._lines = JsonLines(self._path)
         self._read: set[int] = set()
         for _, line in self._lines.lines():
-            self._read |= {_digest(str(url)) for url in line.get("urls", [])}
+            self._read |= {digest(str(url)) for url in line.get("urls", [])}
 
     def __enter__(self) -> Self:
         return self
@@ -41,7 +41,7 @@ class PageLog:
         self._lines.__exit__(kind, error, trace)
 
     def __contains__(self, url: str) -> bool:
-        return _digest(url) in self._read
+        return digest(url) in self._read
 
     def __len__(self) -> int:
         return len(self._read)
@@ -58,7 +58,7 @@ class PageLog:
             images: That are to be collected from it.
             links: That are to be followed from it.
         """
-        self._read |= {_digest(url) for url in urls}
+        self._read |= {digest(url) for url in urls}
         found = [asdict(image) for image in images]
         line = {"urls": urls, "depth": depth, "title": title, "images": found, "links": links}
         self._lines.append(line)
@@ -72,7 +72,3 @@ class PageLog:
     def finish(self) -> None:
         """Says that the crawl is complete."""
         self._path.unlink(missing_ok=True)
-
-
-def _digest(url: str) -> int:
-    return int.from_bytes(blake2b(url.encode(errors="surrogatepass"), digest_size=8).digest())

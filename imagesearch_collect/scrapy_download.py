@@ -53,9 +53,7 @@ class GuardedDownloadHandler(BaseDownloadHandler):
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(seconds):
-                async with self._session.get(
-                    url, headers=headers, allow_redirects=False
-                ) as answer:
+                async with self._session.get(url, headers=headers, allow_redirects=False) as answer:
                     latency = asyncio.get_running_loop().time() - began
                     request.meta["download_latency"] = latency
                     return await self._response(request, answer)

@@ -11,6 +11,7 @@ from scrapy.robotstxt import ProtegoRobotParser, RobotParser
 from scrapy.utils.httpobj import urlparse_cached
 
 from fetch_kit.errors import UrlForbiddenError
+from imagesearch_collect.retries import RetryBudget
 from imagesearch_collect.robots_directives import AGENT
 from imagesearch_collect.site_job import SiteJob
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 MAX_DELAY_S = 60.0
 """Longest time between two requests to one host, whatever it asks for."""
-
-RETRIES_AT_LEAST = 20
-RETRIES_SHARE = 0.2
-"""Retries of a whole crawl: so many, and so many for each answer."""
 
 BUSY = (429, 503)
 
@@ -97,7 +94,7 @@ class BoundsMiddleware:
     def __init__(self, crawler: "Crawler") -> None:
         self._spider = crawler.spider
         self._job: SiteJob = crawler.spider.job  # type: ignore[union-attr]
-        self._retries = 0
+        self._budget = RetryBudget()
 
     @classmethod
     def from_crawler(cls, crawler: "Crawler") -> "BoundsMiddleware":
@@ -115,10 +112,13 @@ class BoundsMiddleware:
         ):
             raise OffSiteError(f"leads off the site, to {request.url}")
         if "retry_times" in request.meta:
-            self._retries += 1
-        tally = self._job.collection.tally
-        answers = tally.pages + tally.stored + tally.duplicates
-        request.meta["dont_retry"] = self._retries >= RETRIES_AT_LEAST + RETRIES_SHARE * answers
+            self._budget.retried()
+        request.meta["dont_retry"] = self._budget.spent
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Counts answers."""
+        self._budget.answered()
+        return response
 
 
 class SlowDownMiddleware:
@@ -145,7 +145,7 @@ class SlowDownMiddleware:
 
 
 def keep_apart(crawler: "Crawler", request: Request, seconds: float) -> None:
-    """Leaves at least so many seconds between two requests to the host of this one, up to a minute."""
+    """Leaves at least so many seconds, up to MAX_DELAY_S, between requests to this one's host."""
     downloader = crawler.engine.downloader
     key = downloader.get_slot_key(request)
     seconds = min(seconds, MAX_DELAY_S)

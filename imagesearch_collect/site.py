@@ -72,7 +72,7 @@ class SiteCrawl:
 
     def __init__(self, job: SiteJob) -> None:
         self._job = job
-        self._failures: list[Failure] = []
+        self._failures: list[BaseException] = []
         runner = AsyncCrawlerRunner(scrapy_settings(job.options))
         self._crawler: Crawler = runner.create_crawler(SiteSpider)
         self._crawler.signals.connect(self._failed, signals.spider_error)
@@ -92,7 +92,7 @@ class SiteCrawl:
         finally:
             crawl.cancel()
         if self._failures:
-            raise self._failures[0].value
+            raise self._failures[0]
         spider = self._crawler.spider
         assert isinstance(spider, SiteSpider)
         end = "max time" if spider.end == "shutdown" and not done else spider.end
@@ -106,4 +106,5 @@ class SiteCrawl:
 
     def _failed(self, failure: Failure) -> None:
         """An exception in the spider: a bug, not to be lost in a log."""
-        self._failures.append(failure)
+        if failure.value is not None:
+            self._failures.append(failure.value)

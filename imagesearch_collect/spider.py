@@ -9,9 +9,9 @@ from scrapy.exceptions import CloseSpider
 from scrapy.http import Request, Response, TextResponse
 from twisted.python.failure import Failure
 
+from fetch_kit.errors import FetchRefusal
 from imagesearch_collect.collection import Answer
 from imagesearch_collect.manifest import Place
-from fetch_kit.errors import FetchRefusal
 from imagesearch_collect.outcomes import PASSING, Reason
 from imagesearch_collect.page import Found, read_page
 from imagesearch_collect.robots_directives import Directives, from_headers
@@ -96,6 +96,7 @@ class SiteSpider(scrapy.Spider):
 
     def no_image(self, failure: Failure) -> None:
         """Notes why there is no image."""
+        assert failure.value is not None
         refused = refusal_of(failure.value)
         asked = failure.request.meta["asked"]  # type: ignore[attr-defined]
         self.job.collection.refuse(asked, refused.reason, str(refused))
@@ -104,6 +105,7 @@ class SiteSpider(scrapy.Spider):
         """Notes why a page was not read."""
         if isinstance(failure.value, EnoughError):
             return
+        assert failure.value is not None
         refused = refusal_of(failure.value)
         meta = failure.request.meta  # type: ignore[attr-defined]
         if refused.reason not in (Reason.OFF_SITE, Reason.WRONG_TYPE):
@@ -138,7 +140,8 @@ class SiteSpider(scrapy.Spider):
     def _collect(self, images: Iterable[Found], page_url: str, title: str) -> Iterator[Request]:
         for image in images:
             if self.job.listed is not None:
-                self.job.listed(image, page_url)
+                if not self.job.collection.has(image.url):
+                    self.job.listed(image, page_url)
                 continue
             place = Place(page_url, title, image.alt, image.caption)
             if not self.job.collection.wants(image.url, place):

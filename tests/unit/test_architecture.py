@@ -15,7 +15,7 @@ PACKAGES: dict[str, set[str]] = {
     "search_service": {"service_kit", "image_kit"},
     "gateway": {"service_kit", "image_kit", "fetch_kit"},
     "imagesearch_collect": {"service_kit", "image_kit", "fetch_kit"},
-    "imagesearch_cli": {"service_kit", "imagesearch_collect"},
+    "imagesearch_cli": {"service_kit", "image_kit", "fetch_kit", "imagesearch_collect"},
 }
 """What each package may import of ours, besides itself and the contracts."""
 
