@@ -48,6 +48,8 @@ def check_url(
     host = url.raw_host
     if url.scheme not in ("http", "https") or not host:
         raise UrlInvalidError(_NO_URL)
+    if ":" not in host and "[" in text.partition("://")[2].partition("/")[0]:
+        raise UrlInvalidError("has a host that is no name")
     if url.user is not None or url.password is not None:
         raise UrlInvalidError("must not carry a user name or password")
     if port not in ports:

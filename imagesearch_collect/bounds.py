@@ -12,7 +12,9 @@ Scope = Literal["site", "host", "any"]
 """The registrable domain (example.co.uk with all its hosts), the very host, or anything."""
 
 # The list of public suffixes that comes with the package: nothing is downloaded.
-_suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+_suffixes = tldextract.TLDExtract(
+    suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True
+)
 
 _NO_PAGE = re.compile(
     r"\.(7z|apk|avi|bin|bz2|css|csv|dmg|docx?|eot|epub|exe|flac|gz|ico|iso|js|json|m4[av]|mkv|mov|"

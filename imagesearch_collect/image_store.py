@@ -1,6 +1,7 @@
 """Originals in a folder, each under the digest of its bytes, and so each once."""
 
 import os
+import threading
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +13,7 @@ class ImageStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._naming = threading.Lock()
 
     def put(self, data: bytes, fmt: str) -> tuple[str, str, bool]:
         """Stores an image, on the disk, unless it is there.
@@ -36,11 +38,13 @@ class ImageStore:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(unfinished, target)
-        except BaseException:
+            with self._naming:  # of two that store the same at once, one finds it there
+                new = not self.holds(path, len(data))
+                if new:
+                    os.replace(unfinished, target)
+        finally:
             unfinished.unlink(missing_ok=True)
-            raise
-        return path, digest, True
+        return path, digest, new
 
     def holds(self, path: str, size: int) -> bool:
         """Whether a file is there, whole."""

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from imagesearch_collect.json_lines import JsonLines
-from imagesearch_collect.outcomes import PASSING, Reason
+from imagesearch_collect.outcomes import NOT_FOR_GOOD, Reason
 
 MANIFEST = "manifest.jsonl"
 ERRORS = "errors.jsonl"
@@ -103,7 +103,7 @@ class Manifest:
             self._places.add(digest(str(line.get("url")), str(line.get("page_url", ""))))
         for _, line in self._errors.lines():
             if line.get("kind") != PAGE:
-                self._failed[digest(str(line.get("url")))] = line.get("reason") not in PASSING
+                self._failed[digest(str(line.get("url")))] = line.get("reason") not in NOT_FOR_GOOD
 
     def __enter__(self) -> Self:
         return self
@@ -150,7 +150,7 @@ class Manifest:
         where = {"page_url": place.page_url} if place.page_url else {}
         line = {"url": url, **where, "reason": reason.value, "message": what, "at": now()}
         self._errors.append(line)
-        self._failed[digest(url)] = reason not in PASSING
+        self._failed[digest(url)] = reason not in NOT_FOR_GOOD
 
     def add_page_error(self, url: str, reason: Reason, what: str) -> None:
         """Notes why a page could not be read."""

@@ -35,7 +35,10 @@ BY_RULE = frozenset(
 """What was left out because it was to be; the rest failed."""
 
 PASSING = frozenset({Reason.BUSY, Reason.TIMEOUT, Reason.UNREACHABLE})
-"""What may go well a moment later; a second run tries it again."""
+"""What may go well a moment later."""
+
+NOT_FOR_GOOD = PASSING | {Reason.OFF_SITE}
+"""What a second run tries again."""
 
 
 class RefusedError(Exception):

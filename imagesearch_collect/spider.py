@@ -70,7 +70,7 @@ class SiteSpider(scrapy.Spider):
         links = page.links if said.links and depth < self.job.options.max_depth else []
         links = [link for link in links if self.job.bounds.page(link)]
         images = page.images if said.images else []
-        images = [image for image in images if self.job.bounds.image(image.url)]
+        images = [image for image in images if self._may_be_taken(image, response.url)]
         self._pages += 1
         self.job.collection.tally.pages += 1
         if self.job.listed is None:
@@ -146,12 +146,6 @@ class SiteSpider(scrapy.Spider):
             place = Place(page_url, title, image.alt, image.caption)
             if not self.job.collection.wants(image.url, place):
                 continue
-            try:
-                self.job.options.guard.check(image.url)
-            except FetchRefusal as error:
-                refused = refusal_of(error)
-                self.job.collection.refuse(image.url, refused.reason, str(refused))
-                continue
             yield Request(
                 image.url,
                 callback=self.keep_image,
@@ -161,6 +155,21 @@ class SiteSpider(scrapy.Spider):
                 priority=_IMAGES_FIRST,
                 dont_filter=True,
             )
+
+    def _may_be_taken(self, image: Found, page_url: str) -> bool:
+        """Whether an image may be asked for; notes it if not."""
+        place = Place(page_url, alt=image.alt, caption=image.caption)
+        try:
+            self.job.options.guard.check(image.url)
+        except FetchRefusal as error:
+            refused = refusal_of(error)
+            self.job.collection.refuse_unasked(image.url, place, refused.reason, str(refused))
+            return False
+        if not self.job.bounds.image(image.url):
+            what = "is not of this site"
+            self.job.collection.refuse_unasked(image.url, place, Reason.OFF_SITE, what)
+            return False
+        return True
 
     async def _keep_linked(self, response: Response, said: Directives) -> None:
         """Stores an image that a link led to as if it were a page."""
