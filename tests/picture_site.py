@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from aiohttp import web
@@ -58,6 +59,7 @@ def redirect(to: str) -> Reply:
     return Reply(status=302, headers={"Location": to})
 
 
+@cache
 def gzip_bomb(size: int) -> Reply:
     """Zeros by the megabyte in some kilobytes, said to be a PNG."""
     packed = io.BytesIO()
@@ -77,6 +79,7 @@ class Site:
     hosts: set[str] = field(default_factory=set)
     agents: set[str] = field(default_factory=set)
     headers: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     at_once: int = 0
     most_at_once: int = 0
 
@@ -95,6 +98,13 @@ class Site:
         """How often each path was asked for."""
         return Counter(self.asked)
 
+    async def has_been_asked(self, most: int, suffix: str = "") -> None:
+        """Waits until so many paths with this ending have been asked for."""
+        async with self.changed:
+            await self.changed.wait_for(
+                lambda: sum(path.endswith(suffix) for path in self.asked) >= most
+            )
+
     def forget(self) -> None:
         """Forgets what it was asked for."""
         self.asked.clear()
@@ -106,7 +116,9 @@ async def serving(make: Callable[[str], dict[str, Reply]]) -> AsyncIterator[Site
     site = Site(0, {})
 
     async def answer(request: web.Request) -> web.Response:
-        site.asked.append(request.path_qs)
+        async with site.changed:
+            site.asked.append(request.path_qs)
+            site.changed.notify_all()
         site.hosts.add(request.host.partition(":")[0])
         site.agents.add(request.headers.get("User-Agent", ""))
         site.headers[request.path_qs] = request.headers
@@ -132,7 +144,7 @@ async def serving(make: Callable[[str], dict[str, Reply]]) -> AsyncIterator[Site
         yield site
 
 
-def lines(file: Path) -> Iterator[dict[str, object]]:
+def lines(file: Path) -> Iterator[dict[str, Any]]:
     """The lines of a manifest or of errors."""
     with JsonLines(file) as opened:
         yield from (line for _, line in opened.lines())
