@@ -10,6 +10,7 @@ from yarl import URL
 
 from fetch_kit.errors import RedirectsError, UrlInvalidError
 from fetch_kit.guard import Guard
+from fetch_kit.urls import parse_url
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -49,7 +50,7 @@ def joined(base: URL, location: str) -> str:
         UrlInvalidError: It is none.
     """
     try:
-        return str(base.join(URL(location.strip())))
+        return str(base.join(parse_url(location.strip())))
     except ValueError as error:
         raise UrlInvalidError("is not an http or https URL") from error
 

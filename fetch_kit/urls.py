@@ -16,7 +16,7 @@ from fetch_kit.errors import UrlForbiddenError, UrlInvalidError
 MAX_URL_BYTES = 8_192
 
 _NO_URL = "is not an http or https URL"
-_STRANGE = re.compile(r"[\x00-\x1f\x7f\\]")
+_STRANGE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
@@ -36,12 +36,8 @@ def check_url(
         UrlForbiddenError: Its port is not allowed, or its host is an address that is not
             public or is not in its usual form.
     """
-    if len(text.encode(errors="replace")) > MAX_URL_BYTES:
-        raise UrlInvalidError(f"has more than {MAX_URL_BYTES} bytes")
-    if _STRANGE.search(text):
-        raise UrlInvalidError(_NO_URL)
+    url = parse_url(text)
     try:
-        url = URL(text)
         port = url.port
     except ValueError as error:
         raise UrlInvalidError(_NO_URL) from error
@@ -56,6 +52,22 @@ def check_url(
         raise UrlForbiddenError(f"port {port} is not allowed")
     check_host(host, allowed)
     return url.with_fragment(None)
+
+
+def parse_url(text: str) -> URL:
+    """Reads a URL, or a reference, of any scheme.
+
+    Raises:
+        UrlInvalidError: It is none, too long, or holds what browsers drop or turn round.
+    """
+    if len(text.encode(errors="replace")) > MAX_URL_BYTES:
+        raise UrlInvalidError(f"has more than {MAX_URL_BYTES} bytes")
+    if _STRANGE.search(text):
+        raise UrlInvalidError(_NO_URL)
+    try:
+        return URL(text)
+    except (ValueError, IndexError) as error:  # IndexError: yarl, of "http://]"
+        raise UrlInvalidError(_NO_URL) from error
 
 
 def check_host(host: str, allowed: Sequence[Network] = ()) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 from parsel import Selector
-from w3lib.html import get_base_url
 
 from imagesearch_collect.robots_directives import AGENT, Directives, from_content
 from imagesearch_collect.srcset import Candidate, candidates, largest
@@ -61,7 +60,7 @@ def read_page(html: str, url: str) -> Page:
         url: Where it is, after redirects.
     """
     root = Selector(text=html, type="html")
-    base = get_base_url(html, url)
+    base = _absolute(url, root.xpath("string(//base[@href][1]/@href)").get() or "") or url
     title = _text(root.xpath("string(//head/title)").get() or "")
     page = Page(title, directives=_directives(root))
     images: dict[str, Found] = {}
@@ -125,8 +124,8 @@ def _best_source(image: Selector) -> str | None:
             continue
         for name in ("srcset", *_LAZY_SETS):
             found += candidates(source.attrib.get(name, ""))
-    real = [each for each in found if not each.url.strip().lower().startswith("data:")]
-    best = largest(real)
+    # Placeholders are data: URLs mostly; what is no address at all is no candidate either.
+    best = largest([each for each in found if _absolute("http://base/", each.url)])
     return best.url if best is not None else None
 
 

@@ -111,6 +111,7 @@ def test_urls_that_lead_where_they_must_not(url: str) -> None:
         *("http://example.org\\@127.0.0.1/", "http://example.org\\.evil.org/"),
         *("http://example.org/\n", "http://exam\tple.org/", "\x00http://example.org/"),
         *("http://a..b/", "http://.example.org/", "http://exa mple.org/", "http://-/"),
+        *("http://]/", "http://[]/", "http://x.org/\ud800"),
         *("http://[::1", "http://example.org:99999/", "http://[v1.x]/"),
         "http://example.org/" + "a" * 9_000,
         "http://" + "a." * 200 + "org/",

@@ -108,6 +108,21 @@ def test_links_are_followed_unless_they_ask_not_to_be() -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        '<base href="http://["><img src="b.png">',
+        '<base href="javascript:x"><img src="b.png">',
+        '<img src="http://[/"><a href="http://]/"><img src="b.png">',
+        '<div style="background:url("></div><img src="b.png" srcset="http://[ 2x">',
+        "<figure>" * 2_000 + '<img src="b.png">',
+        '\x00<img src="b.png">\ufffe',
+    ],
+)
+def test_pages_that_mean_harm(body: str) -> None:
+    assert "http://x.org/a/b.png" in images(body)
+
+
+@pytest.mark.parametrize(
     ("srcset", "best"),
     [
         ("", None),
