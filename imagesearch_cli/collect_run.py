@@ -195,7 +195,7 @@ def _progress(tally: Tally, shown: Shown) -> Iterator[Callable[[], None]]:
 
         def update() -> None:
             speed = f"{tally.bytes / 1e6:.1f} MB"
-            what = f"{tally.stored} new, {tally.duplicates} twins, {tally.known} known, "
+            what = f"{tally.stored} new, {tally.duplicates} duplicates, {tally.known} known, "
             pages = f"{tally.pages} pages, " if tally.pages else ""
             refused = f"{tally.refused.total()} refused, {speed}"
             bar.update(
@@ -245,6 +245,8 @@ def _show(tally: Tally, end: str, refusals: Refusals, shown: Shown) -> None:
     both = tally.refused + tally.pages_refused
     if not both:
         return
+    if tally.refused[Reason.OFF_SITE]:
+        console.print("Images of other hosts are taken with --image-hosts any, or --domain.")
     table = Table(title=f"{both.total()} not collected", title_justify="left", box=None)
     for title in ("reason", "", "URL"):
         table.add_column(title, overflow="fold")
