@@ -13,6 +13,7 @@ from fetch_kit.bodies import read_body
 from fetch_kit.errors import UrlForbiddenError, refusal_in
 from imagesearch_collect.image_rules import check_type
 from imagesearch_collect.outcomes import Reason, RefusedError
+from imagesearch_collect.scrapy_manners import EnoughError
 from imagesearch_collect.site_job import MAX_PAGE_BYTES, SiteJob
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class GuardedDownloadHandler(BaseDownloadHandler):
     Raises:
         FetchRefusal: The guard refuses the URL, or the answer is not what was asked for.
         RefusedError: By its type the answer is neither a page nor an image.
+        EnoughError: The crawl is being stopped.
         DownloadTimeoutError: There was no whole answer in time.
         DownloadFailedError: The network failed.
     """
@@ -38,12 +40,15 @@ class GuardedDownloadHandler(BaseDownloadHandler):
     def __init__(self, crawler: "Crawler") -> None:
         super().__init__(crawler)
         job: SiteJob = crawler.spider.job  # type: ignore[union-attr]
+        self._job = job
         self._guard = job.options.guard
         self._max_image_bytes = job.collection.rules.max_bytes
         self._session = self._guard.session({}, limit=job.options.concurrency)
 
     async def download_request(self, request: Request) -> Response:
         """Gets the request's URL."""
+        if self._job.stopping:
+            raise EnoughError("was not asked for: the crawl has ended")
         url = self._guard.check(request.url)
         seconds = float(request.meta["download_timeout"])
         headers = {

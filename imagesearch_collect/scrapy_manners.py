@@ -31,7 +31,7 @@ class RobotsForbiddenError(IgnoreRequest):
 
 
 class EnoughError(IgnoreRequest):
-    """As many pages were read as were asked for."""
+    """The crawl is to end: the URL was not asked for."""
 
 
 class OffSiteError(IgnoreRequest):
@@ -106,7 +106,7 @@ class BoundsMiddleware:
         self._job.options.guard.check(request.url)
         kind, bounds = request.meta.get("kind"), self._job.bounds
         if kind == "page" and self._spider.full:  # type: ignore[union-attr]
-            raise EnoughError("is one page more than asked for")
+            raise EnoughError("was not asked for: the crawl has ended")
         if (kind == "page" and not bounds.page(request.url)) or (
             kind == "image" and not bounds.image(request.url)
         ):
@@ -142,6 +142,13 @@ class SlowDownMiddleware:
             asked = float(said) if said.isascii() and said.isdigit() else 0.0
             keep_apart(self._crawler, request, max(doubled, asked))
         return response
+
+
+def begin_nothing_more(crawler: "Crawler") -> None:
+    """Lets requests that wait for their turn end at once, unasked."""
+    crawler.spider.job.stopping = True  # type: ignore[union-attr]
+    for slot in crawler.engine.downloader.slots.values():
+        slot.delay = 0.0
 
 
 def keep_apart(crawler: "Crawler", request: Request, seconds: float) -> None:

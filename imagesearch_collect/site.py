@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from fetch_kit.bodies import ENCODINGS
 from fetch_kit.following import MAX_REDIRECTS
 from imagesearch_collect.robots_directives import AGENT
+from imagesearch_collect.scrapy_manners import begin_nothing_more
 from imagesearch_collect.site_job import SiteJob, SiteOptions
 from imagesearch_collect.spider import SiteSpider
 
@@ -95,13 +96,18 @@ class SiteCrawl:
             raise self._failures[0]
         spider = self._crawler.spider
         assert isinstance(spider, SiteSpider)
-        end = "max time" if spider.end == "shutdown" and not done else spider.end
+        end = spider.end
+        if end in ("finished", "shutdown") and self._job.stopping:
+            end = "shutdown" if done else "max time"
         if end == "finished" and self._job.listed is None:
             self._job.log.finish()
         return end
 
     async def stop(self) -> None:
         """Begins nothing more; ends when what is in flight has come."""
+        self._job.stopping = True
+        if self._crawler.crawling:
+            begin_nothing_more(self._crawler)
         await self._crawler.stop_async()
 
     def _failed(self, failure: Failure) -> None:

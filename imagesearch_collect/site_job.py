@@ -65,12 +65,14 @@ class SiteJob:
         collection: Where images go.
         log: Pages that were read.
         listed: Where given, images are not fetched but told to this, with their page's URL.
+        stopping: Nothing more is begun.
     """
 
     options: SiteOptions
     collection: Collection
     log: PageLog
     listed: Callable[[Found, str], None] | None = None
+    stopping: bool = False
     bounds: Bounds = field(init=False)
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from imagesearch_collect.manifest import Place
 from imagesearch_collect.outcomes import PASSING, Reason
 from imagesearch_collect.page import Found, read_page
 from imagesearch_collect.robots_directives import Directives, from_headers
-from imagesearch_collect.scrapy_manners import EnoughError
+from imagesearch_collect.scrapy_manners import EnoughError, begin_nothing_more
 from imagesearch_collect.scrapy_refusals import refusal_of
 from imagesearch_collect.site_job import SiteJob
 
@@ -97,8 +97,11 @@ class SiteSpider(scrapy.Spider):
     def no_image(self, failure: Failure) -> None:
         """Notes why there is no image."""
         assert failure.value is not None
-        refused = refusal_of(failure.value)
         asked = failure.request.meta["asked"]  # type: ignore[attr-defined]
+        if isinstance(failure.value, EnoughError):
+            self.job.collection.drop(asked)
+            return
+        refused = refusal_of(failure.value)
         self.job.collection.refuse(asked, refused.reason, str(refused))
 
     def no_page(self, failure: Failure) -> None:
@@ -195,6 +198,7 @@ class SiteSpider(scrapy.Spider):
             else:
                 await self.job.collection.keep(url, answer)
         if self._stopped():
+            begin_nothing_more(self.crawler)
             raise CloseSpider("max images or bytes")
 
     def _stopped(self) -> bool:

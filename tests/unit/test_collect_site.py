@@ -1,5 +1,6 @@
 """imagesearch_collect: a site is collected exactly: nothing missing, nothing forbidden."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -207,7 +208,7 @@ def options(site: Site, *seeds: str, **changed: Any) -> SiteOptions:
         user_agent="imagesearch/test (+mailto:me@example.org)",
         delay_s=0.0,
         timeout_s=changed.pop("timeout_s", 3.0),
-        retries=0,
+        retries=changed.pop("retries", 0),
         **changed,
     )
 
@@ -434,17 +435,52 @@ async def test_robots_txt_that_cannot_be_had(tmp_path: Path, status: int, allowe
 async def test_a_crawl_delay_is_kept(tmp_path: Path) -> None:
     def make(own: str) -> dict[str, Reply]:
         return {
-            "/robots.txt": Reply(b"User-agent: imagesearch\nCrawl-delay: 0.3"),
+            "/robots.txt": Reply(b"User-agent: imagesearch\nCrawl-delay: 0.4"),
             "/": html('<a href="/1"><a href="/2"><a href="/3">'),
             **{f"/{n}": html("x") for n in (1, 2, 3)},
         }
 
     async with serving(make) as site:
-        ended = await crawl(tmp_path, options(site, max_seconds=0.4))
+        began = asyncio.get_running_loop().time()
+        ended = await crawl(tmp_path, options(site))
 
-        assert site.asked[:2] == ["/robots.txt", "/"]
-    assert ended.end == "max time"
-    assert ended.tally.pages <= 2
+    assert ended.tally.pages == 4
+    assert asyncio.get_running_loop().time() - began > 4 * 0.2  # delays are varied by half
+
+
+async def test_stopping_does_not_wait_for_the_turn_of_others(tmp_path: Path) -> None:
+    """What waits behind a long delay is not asked for, and a later crawl takes it up."""
+
+    def make(own: str) -> dict[str, Reply]:
+        images = "".join(f'<img src="/{n}.png">' for n in range(10))
+        return {"/": html(images), **{f"/{n}.png": png(n) for n in range(10)}}
+
+    async with serving(make) as site:
+        began = asyncio.get_running_loop().time()
+        stopped = await crawl(tmp_path, replace(options(site, max_seconds=2), delay_s=1.5))
+        took = asyncio.get_running_loop().time() - began
+        ended = await crawl(tmp_path, options(site))
+
+        assert max(site.times()[f"/{n}.png"] for n in range(10)) == 1
+    assert stopped.end == "max time"
+    assert took < 6
+    assert stopped.errors() == ended.errors() == []
+    assert (ended.end, len(ended.manifest())) == ("finished", 10)
+
+
+async def test_a_busy_site_is_given_the_time_it_asks_for(tmp_path: Path) -> None:
+    busy = Reply(status=503, headers={"Retry-After": "1"})
+    loop = asyncio.get_running_loop()
+
+    async with serving(lambda own: {"/": busy}) as site:
+        crawling = asyncio.create_task(crawl(tmp_path, options(site, retries=1)))
+        await site.has_been_asked(2)  # robots.txt and the page
+        site.replies["/"] = html("now")
+        began = loop.time()
+        ended = await crawling
+
+    assert ended.tally.pages == 1
+    assert loop.time() - began > 0.4  # delays are varied by half
 
 
 async def test_names_of_the_inside_are_not_connected_to(tmp_path: Path) -> None:
