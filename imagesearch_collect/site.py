@@ -53,6 +53,9 @@ def scrapy_settings(options: SiteOptions) -> dict[str, Any]:
         "RETRY_TIMES": options.retries,
         "DOWNLOAD_TIMEOUT": options.timeout_s,
         "DOWNLOAD_DELAY": options.delay_s,
+        # Nothing is begun while answers wait to be stored: no more than CONCURRENT_REQUESTS
+        # images are ever in memory, or lost to a kill and fetched again.
+        "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 1,
         "CONCURRENT_REQUESTS": options.concurrency,
         "CONCURRENT_REQUESTS_PER_DOMAIN": options.per_host,
         "AUTOTHROTTLE_ENABLED": True,
