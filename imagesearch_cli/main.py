@@ -2,7 +2,7 @@
 
 import typer
 
-from imagesearch_cli import classification, compose, index, search, status, tagging
+from imagesearch_cli import classification, collect, compose, index, search, status, tagging
 
 app = typer.Typer(
     help="Search images by image, and by text in any language.",
@@ -11,6 +11,7 @@ app = typer.Typer(
 )
 
 index.register(app)
+app.add_typer(collect.app, name="collect")
 search.register(app)
 classification.register(app)
 tagging.register(app)
