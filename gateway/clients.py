@@ -85,6 +85,21 @@ class Embedder:
         result = await self._embed(embedder_pb.EmbedInput(text=text), "inputs[0].text", field)
         return result.vector, result.truncated
 
+    async def embed_texts(
+        self, texts: Sequence[str], model: embedder_pb.Model
+    ) -> AsyncIterator[Sequence[types.Vector]]:
+        """Embeds many texts with one model, as many in a call as it takes; gives them in order.
+
+        Raises:
+            ServiceError: One cannot be embedded.
+        """
+        most = model.limits.max_inputs or 1
+        for start in range(0, len(texts), most):
+            inputs = [embedder_pb.EmbedInput(text=text) for text in texts[start : start + most]]
+            request = embedder_pb.EmbedRequest(inputs=inputs, model=model.name)
+            response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
+            yield [_embedded(result, ()).vector for result in response.results]
+
     async def _embed(
         self, item: embedder_pb.EmbedInput, theirs: str, ours: str
     ) -> embedder_pb.EmbedResult:
@@ -209,19 +224,6 @@ class Search:
                 raise from_status(relocated(result.error, moves))
         return [result.response.hits for result in response.results]
 
-    async def page(
-        self, request: search_pb.ListDocumentsRequest
-    ) -> search_pb.ListDocumentsResponse:
-        """Lists documents by id, a page of them."""
-        return await _answer(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
-
-    async def count(self, request: search_pb.CountDocumentsRequest) -> int:
-        """Counts documents."""
-        response = await _answer(
-            self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
-        )
-        return response.count
-
     async def document(
         self, index: str, image_id: str, with_vector: bool = False, field: str = "image_id"
     ) -> search_pb.GetDocumentsResult:
@@ -241,6 +243,19 @@ class Search:
         if result.HasField("error"):
             raise from_status(result.error)
         return result
+
+    async def listed(
+        self, request: search_pb.ListDocumentsRequest
+    ) -> search_pb.ListDocumentsResponse:
+        """Reads a page of an index's documents, by id."""
+        return await _answer(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
+
+    async def count(self, request: search_pb.CountDocumentsRequest) -> int:
+        """Counts documents."""
+        response = await _answer(
+            self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
+        )
+        return response.count
 
     async def delete(
         self, index: str, image_ids: Iterable[str], refresh: "types.RefreshPolicy.ValueType"
@@ -315,10 +330,32 @@ class BulkSearch:
         Raises:
             ServiceError: It is not stored, or nobody knows.
         """
-        answer = await self._stream.ask(request)
-        if answer.HasField("error"):
-            raise from_status(relocated(answer.error, moves))
-        return answer.outcome
+        return _stored(await self._stream.ask(request), moves)
+
+    async def upsert_many(
+        self, requests: Sequence[search_pb.UpsertDocumentsRequest], moves: Moves
+    ) -> "list[types.UpsertOutcome.ValueType | Exception]":
+        """Stores up to 1,000 documents in one message; says of each what was done, or why not.
+
+        Raises:
+            ServiceError: Nobody knows what became of them.
+        """
+        answer = await self._stream.ask(search_pb.UpsertDocumentsRequest(more=requests))
+        outcomes: list[types.UpsertOutcome.ValueType | Exception] = []
+        for each in answer.more:
+            try:
+                outcomes.append(_stored(each, moves))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+
+def _stored(
+    answer: search_pb.UpsertDocumentsResponse, moves: Moves
+) -> "types.UpsertOutcome.ValueType":
+    if answer.HasField("error"):
+        raise from_status(relocated(answer.error, moves))
+    return answer.outcome
 
 
 def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:

@@ -2,7 +2,17 @@
 
 import typer
 
-from imagesearch_cli import compose, duplicates, index, search, status, versions
+from imagesearch_cli import (
+    classification,
+    collect,
+    compose,
+    duplicates,
+    index,
+    search,
+    status,
+    tagging,
+    versions,
+)
 
 app = typer.Typer(
     help="Search images by image, and by text in any language.",
@@ -11,7 +21,10 @@ app = typer.Typer(
 )
 
 index.register(app)
+app.add_typer(collect.app, name="collect")
 search.register(app)
+classification.register(app)
+tagging.register(app)
 compose.register(app)
 versions.register(app)
 duplicates.register(app)
