@@ -17,7 +17,7 @@ _OTHER_WAY = {
     Relation.WIDER: Relation.CROPPED,
     Relation.PADDED: Relation.CROPPED,
 }
-"""What the query is to an image, where that is not what the image is to the query."""
+"""Relations that are others seen from the other side."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,12 @@ class Pair:
 
     def seen_from(self, image_id: str) -> Relation:
         """What the other image is to one of the two."""
-        return self.relation if image_id == self.a else _OTHER_WAY.get(self.relation, self.relation)
+        return self.relation if image_id == self.a else turned_round(self.relation)
+
+
+def turned_round(relation: Relation) -> Relation:
+    """What a query is to an image that has this relation to it."""
+    return _OTHER_WAY.get(relation, relation)
 
 
 class Sets:

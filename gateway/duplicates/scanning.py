@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from gateway.candidates import Candidate
-from gateway.duplicates.grouping import Pair
+from gateway.duplicates.grouping import Pair, turned_round
 from gateway.duplicates.neighbours import DuplicateSearch, Neighbours, Page
 from gateway.duplicates.scans import Scans, new_id
 from gateway.duplicates.state import ScanState, pair_key
@@ -149,6 +149,9 @@ class Scan:
                 if seen[0] is None or seen[1] is None:
                     continue
                 found = await self._prover.compare(seen[0], seen[1])
+                turned = found is None
+                if turned:  # what is faint in one may be found from the other
+                    found = await self._prover.compare(seen[1], seen[0])
                 self.compared_since += 1
                 if found is not None:
                     self.proven_since += 1
@@ -156,7 +159,7 @@ class Scan:
                         Pair(
                             one.image_id,
                             other.image_id,
-                            found.relations[0],
+                            turned_round(found.relations[0]) if turned else found.relations[0],
                             round(found.confidence, 6),
                             Relation.COLLAGE not in found.relations,
                         )
