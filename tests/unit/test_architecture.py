@@ -13,7 +13,8 @@ PACKAGES: dict[str, set[str]] = {
     "embedder_service": {"service_kit", "image_kit"},
     "search_service": {"service_kit", "image_kit"},
     "gateway": {"service_kit", "image_kit"},
-    "imagesearch_cli": {"service_kit"},
+    "imagesearch_client": {"service_kit"},
+    "imagesearch_cli": {"imagesearch_client"},
 }
 """What each package may import of ours, besides itself and the contracts."""
 
@@ -23,6 +24,7 @@ STUBS: dict[str, set[str]] = {
     "embedder_service": {"embedder", "common"},
     "search_service": {"search", "common"},
     "gateway": {"gateway", "embedder", "search", "common"},
+    "imagesearch_client": {"gateway", "common"},
     "imagesearch_cli": {"gateway", "common"},
 }
 """Which contracts each package may know."""
