@@ -85,6 +85,21 @@ class Embedder:
         result = await self._embed(embedder_pb.EmbedInput(text=text), "inputs[0].text", field)
         return result.vector, result.truncated
 
+    async def embed_texts(
+        self, texts: Sequence[str], model: embedder_pb.Model
+    ) -> AsyncIterator[Sequence[types.Vector]]:
+        """Embeds many texts with one model, as many in a call as it takes; gives them in order.
+
+        Raises:
+            ServiceError: One cannot be embedded.
+        """
+        most = model.limits.max_inputs or 1
+        for start in range(0, len(texts), most):
+            inputs = [embedder_pb.EmbedInput(text=text) for text in texts[start : start + most]]
+            request = embedder_pb.EmbedRequest(inputs=inputs, model=model.name)
+            response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
+            yield [_embedded(result, ()).vector for result in response.results]
+
     async def _embed(
         self, item: embedder_pb.EmbedInput, theirs: str, ours: str
     ) -> embedder_pb.EmbedResult:
@@ -226,6 +241,19 @@ class Search:
         if result.HasField("error"):
             raise from_status(result.error)
         return result
+
+    async def listed(
+        self, request: search_pb.ListDocumentsRequest
+    ) -> search_pb.ListDocumentsResponse:
+        """Reads a page of an index's documents, by id."""
+        return await _answer(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
+
+    async def count(self, request: search_pb.CountDocumentsRequest) -> int:
+        """Counts documents."""
+        response = await _answer(
+            self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
+        )
+        return response.count
 
     async def delete(
         self, index: str, image_ids: Iterable[str], refresh: "types.RefreshPolicy.ValueType"
