@@ -26,12 +26,17 @@ export class Problem extends Error {
  * @param {unknown} error */
 export const wasAborted = (error) => error instanceof DOMException && error.name === "AbortError";
 
+/** Parameters of an address; of a list, each.
+ * @typedef {Record<string, string | number | string[] | undefined>} Query */
+
 /** @param {string} path
- * @param {Record<string, string | number | undefined>} [query] */
+ * @param {Query} [query] */
 function address(path, query = {}) {
   const url = new URL(path, BASE);
   for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined && value !== "") url.searchParams.set(name, String(value));
+    for (const each of Array.isArray(value) ? value : [value ?? ""]) {
+      if (each !== "") url.searchParams.append(name, String(each));
+    }
   }
   return url;
 }
@@ -55,7 +60,7 @@ async function request(url, options = {}) {
 }
 
 /** @param {string} path
- * @param {Record<string, string | number | undefined>} [query]
+ * @param {Query} [query]
  * @param {AbortSignal} [signal] */
 export const get = (path, query, signal) => request(address(path, query), { signal });
 
@@ -81,7 +86,7 @@ function send(method, path, body, options = {}) {
 /** Sends a file as it is.
  * @param {string} path
  * @param {Blob} file
- * @param {Record<string, string | number | undefined>} query
+ * @param {Query} query
  * @param {AbortSignal} [signal] */
 export function upload(path, file, query, signal) {
   const headers = { "Content-Type": file.type || "application/octet-stream" };
@@ -90,7 +95,7 @@ export function upload(path, file, query, signal) {
 
 /** Server-sent events.
  * @param {string} path
- * @param {Record<string, string | number | undefined>} query */
+ * @param {Query} query */
 export const events = (path, query) => new EventSource(address(path, query));
 
 /** @param {string} id

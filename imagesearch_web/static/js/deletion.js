@@ -10,6 +10,9 @@ export const UNDO_MS = 7000;
 /** Ids in one request: a browser sends no more than 64 KiB on behalf of a page that is gone. */
 const BATCH = 500;
 
+/** Answered once searches see it, so that what was deleted does not come back. */
+const REFRESH = "REFRESH_POLICY_WAIT_FOR";
+
 /** @typedef {{ids: string[], index: string, timer: number, close: () => void}} Pending */
 
 /** @type {Set<string>} */
@@ -58,7 +61,8 @@ async function settle(entry, options) {
     const requests = [];
     for (let start = 0; start < entry.ids.length; start += BATCH) {
       const ids = entry.ids.slice(start, start + BATCH);
-      requests.push(remove("images", { image_ids: ids, index: entry.index || undefined }, options));
+      const body = { image_ids: ids, index: entry.index || undefined, refresh: REFRESH };
+      requests.push(remove("images", body, options));
     }
     await Promise.all(requests);
   } catch (error) {

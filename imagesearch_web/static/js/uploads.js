@@ -40,7 +40,7 @@ export async function sendAll(pictures, options) {
  * @returns {Promise<Outcome>} */
 async function send({ file, path }, { index, tags, signal }) {
   if (file.size > MAX_BYTES) throw new Problem({ status: 413, reason: "IMAGE_TOO_LARGE" });
-  const query = { relative_path: path, tags: tags.join(","), index };
+  const query = { relative_path: path, tags, index };
   for (let attempt = 1; ; attempt += 1) {
     try {
       const { outcome = "" } = await upload("images", file, query, signal);
