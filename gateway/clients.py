@@ -70,6 +70,21 @@ class Embedder:
         result = await self._embed(embedder_pb.EmbedInput(text=text), "inputs[0].text", field)
         return result.vector, result.truncated
 
+    async def embed_texts(
+        self, texts: Sequence[str], model: embedder_pb.Model
+    ) -> AsyncIterator[Sequence[types.Vector]]:
+        """Embeds many texts with one model, as many in a call as it takes; gives them in order.
+
+        Raises:
+            ServiceError: One cannot be embedded.
+        """
+        most = model.limits.max_inputs or 1
+        for start in range(0, len(texts), most):
+            inputs = [embedder_pb.EmbedInput(text=text) for text in texts[start : start + most]]
+            request = embedder_pb.EmbedRequest(inputs=inputs, model=model.name)
+            response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
+            yield [_embedded(result, ()).vector for result in response.results]
+
     async def _embed(
         self, item: embedder_pb.EmbedInput, theirs: str, ours: str
     ) -> embedder_pb.EmbedResult:
@@ -170,6 +185,19 @@ class Search:
             raise from_status(result.error)
         return result
 
+    async def listed(
+        self, request: search_pb.ListDocumentsRequest
+    ) -> search_pb.ListDocumentsResponse:
+        """Reads a page of an index's documents, by id."""
+        return await _answer(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
+
+    async def count(self, request: search_pb.CountDocumentsRequest) -> int:
+        """Counts documents."""
+        response = await _answer(
+            self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
+        )
+        return response.count
+
     async def delete(
         self, index: str, image_ids: Iterable[str], refresh: "types.RefreshPolicy.ValueType"
     ) -> search_pb.DeleteDocumentsResponse:
@@ -265,7 +293,8 @@ def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:
 
 def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
     """Opens a channel to search_service."""
-    idempotent = [f"{_SEARCH_SERVICE}/Search", f"{_SEARCH_SERVICE}/GetDocuments"]
+    reads = ("Search", "GetDocuments", "ListDocuments", "CountDocuments")
+    idempotent = [f"{_SEARCH_SERVICE}/{name}" for name in reads]
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
     idempotent += [f"{_INDEX_SERVICE}/ListIndexes"]
     return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)

@@ -5,6 +5,8 @@
     ├── FetchForbiddenError    PERMISSION_DENIED: the URL may not be fetched
     ├── FetchError             FAILED_PRECONDITION: the URL gives no image
     ├── StoreFullError         RESOURCE_EXHAUSTED
+    ├── LabelSetNotFoundError  NOT_FOUND: there is no label set of that name
+    ├── NoTextModelError       FAILED_PRECONDITION: no text can be compared with the image's vector
     └── RemoteError            what another service answered, its fields renamed to ours
 
 What is wrong with a request is an InvalidRequestError, or an ImageError of image_kit.
@@ -50,6 +52,26 @@ class StoreFullError(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("the image store is full")
+
+
+class LabelSetNotFoundError(ServiceError):
+    """There is no label set of that name."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "LABEL_SET_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no label set {name!r}; ListLabelSets names those there are")
+
+
+class NoTextModelError(ServiceError):
+    """The embedder has no text model whose vectors may be compared with the image's."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "SPACE_MISMATCH"
+
+    def __init__(self, space: str) -> None:
+        super().__init__(f"the embedder has no text model of the space {space!r}")
 
 
 Moves = Sequence[tuple[str, str]]

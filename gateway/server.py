@@ -1,12 +1,18 @@
 """The wiring: the order of the text is the order of the start; the stop is its reverse."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
+from gateway.classification.classifiers import Classifiers
+from gateway.classification.label_sets import LabelSet, LabelSetFileError
+from gateway.classification.label_sets import load as load_label_sets
+from gateway.classification.neighbors import Neighbors
+from gateway.classification.tagging import Tagging
 from gateway.classification_rpcs import ClassificationRpcs
 from gateway.clients import Embedder, Search, open_embedder, open_search
 from gateway.fetch import Fetcher
@@ -38,7 +44,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """Runs the service; gives its port. The others may be away: health then says so.
 
     Raises:
-        StartError: The image store cannot be opened, or the address cannot be bound.
+        StartError: The image store cannot be opened, a label set is wrong, or the address
+            cannot be bound.
     """
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
     timeouts = (settings.call_timeout_s, settings.image_timeout_s)
@@ -75,7 +82,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         servicer = ImageSearchServicer(
             SearchRpcs(embedder, search, images),
             VersionRpcs(),
-            ClassificationRpcs(),
+            _classification(settings, embedder, search, images, preparers, stopping),
             StorageRpcs(
                 embedder,
                 search,
@@ -100,6 +107,29 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 yield port
             finally:
                 stopping.set()
+
+
+def _classification(
+    settings: Settings,
+    embedder: Embedder,
+    search: Search,
+    images: QueryImages,
+    workers: Workers,
+    stopping: asyncio.Event,
+) -> ClassificationRpcs:
+    classifiers = Classifiers(
+        embedder, workers, settings.label_cache_bytes, settings.unknown_least_share
+    )
+    tagging = Tagging(search, classifiers, workers, stopping)
+    label_sets = _load_label_sets(settings.label_sets)
+    return ClassificationRpcs(images, classifiers, Neighbors(search), tagging, label_sets, workers)
+
+
+def _load_label_sets(folder: str) -> Mapping[str, LabelSet]:
+    try:
+        return load_label_sets(Path(folder) if folder else None)
+    except LabelSetFileError as error:
+        raise StartError(f"label sets: {error}") from error
 
 
 def _open_store(url: str, workers: Workers) -> ImageStore:

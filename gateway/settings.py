@@ -1,6 +1,6 @@
 """The gateway's settings: GATEWAY_* in the environment, or flags."""
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServerSettings
@@ -64,3 +64,14 @@ class Settings(ServerSettings):
 
     fetch_allowed_networks: tuple[str, ...] = ()
     """Networks, e.g. 10.1.0.0/16, that URLs may lead to although they are not public."""
+
+    label_sets: str = ""
+    """Folder of label sets of your own, NAME.json each: see docs/classification.md. One that is
+    wrong refuses the start."""
+
+    label_cache_bytes: PositiveInt = 64 * 1024 * 1024
+    """Most memory that remembered vectors of labels take."""
+
+    unknown_least_share: float = Field(default=0.35, ge=0, le=1)
+    """How much of what sets a label apart in words an image must show, or it is unknown. Higher:
+    more images are."""
