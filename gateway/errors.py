@@ -8,6 +8,7 @@
     ├── StoreFullError         RESOURCE_EXHAUSTED
     ├── LabelSetNotFoundError  NOT_FOUND: there is no label set of that name
     ├── NoTextModelError       FAILED_PRECONDITION: no text can be compared with the image's vector
+    ├── ExplanationMissingError  FAILED_PRECONDITION: scores of the index are no sums
     └── RemoteError            what another service answered, its fields renamed to ours
 
 What is wrong with a request is an InvalidRequestError, or an ImageError of image_kit.
@@ -83,6 +84,16 @@ class NoTextModelError(ServiceError):
 
     def __init__(self, space: str) -> None:
         super().__init__(f"the embedder has no text model of the space {space!r}")
+
+
+class ExplanationMissingError(ServiceError):
+    """The scores of this index are no sums over the terms."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "NO_EXPLANATION"
+
+    def __init__(self, index: str) -> None:
+        super().__init__(f"scores of index {index!r} are no cosines, and cannot be explained")
 
 
 Moves = Sequence[tuple[str, str]]

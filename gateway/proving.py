@@ -46,15 +46,16 @@ class Prover:
         store: Has their files.
         workers: Threads that compare.
         limits: Bounds of one image.
-        kept: Images whose features are kept for the next time; each takes some 700 kB.
+        kept_bytes: Memory for the features of images, to have them the next time.
     """
 
-    def __init__(self, store: ImageStore, workers: Workers, limits: ImageLimits, kept: int) -> None:
+    def __init__(
+        self, store: ImageStore, workers: Workers, limits: ImageLimits, kept_bytes: int
+    ) -> None:
         self._store = store
         self._workers = workers
         self._limits = limits
-        self._kept = kept
-        self._features: OrderedDict[str, Features] = OrderedDict()
+        self._features = _Kept(kept_bytes)
 
     async def look(self, index: str, image_id: str, width: int, height: int) -> Seen | None:
         """Gets what a stored image is compared by.
@@ -72,7 +73,6 @@ class Prover:
             UnavailableError: The image store does not work.
         """
         if (known := self._features.get(image_id)) is not None:
-            self._features.move_to_end(image_id)
             return Seen(index, image_id, known)
         seen: Features | None = None
         if (data := await self._store.read(index, THUMBNAIL, image_id)) is not None:
@@ -83,9 +83,7 @@ class Prover:
             seen = await self._workers.run(_of_original, data, self._limits)
         if seen is None:
             return None
-        self._features[image_id] = seen
-        if len(self._features) > self._kept:
-            self._features.popitem(last=False)
+        self._features.put(image_id, seen)
         return Seen(index, image_id, seen)
 
     async def compare(self, query: Seen, image: Seen) -> Comparison | None:
@@ -113,6 +111,34 @@ class Prover:
         if data is None:
             data = await self._store.read(seen.index, ORIGINAL, seen.image_id)
         return None if data is None else await self._workers.run(_digest, data, self._limits)
+
+
+class _Kept:
+    """The features of the images that were asked for last, as many as there is room for."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._size = 0
+        self._by_id: OrderedDict[str, Features] = OrderedDict()
+
+    def get(self, image_id: str) -> Features | None:
+        if (seen := self._by_id.get(image_id)) is not None:
+            self._by_id.move_to_end(image_id)
+        return seen
+
+    def put(self, image_id: str, seen: Features) -> None:
+        if (known := self._by_id.pop(image_id, None)) is not None:
+            self._size -= _bytes(known)
+        self._by_id[image_id] = seen
+        self._size += _bytes(seen)
+        while self._size > self._most:
+            _, oldest = self._by_id.popitem(last=False)
+            self._size -= _bytes(oldest)
+
+
+def _bytes(seen: Features) -> int:
+    arrays = (seen.picture.pixels, seen.luma, seen.coarse, seen.points, seen.sizes, seen.angles)
+    return seen.descriptors.nbytes + sum(array.nbytes for array in arrays)
 
 
 _ALIKE = (Relation.IDENTICAL_PIXELS, Relation.RECOMPRESSED)

@@ -16,12 +16,14 @@ from gateway.classification.neighbors import Neighbors
 from gateway.classification.tagging import Tagging
 from gateway.classification_rpcs import ClassificationRpcs
 from gateway.clients import Embedder, Search, open_embedder, open_search
+from gateway.composed_search import ComposedSearch
 from gateway.duplicates.finding import Duplicates
 from gateway.duplicates.neighbours import Neighbours
 from gateway.duplicates.reporting import Reporter
 from gateway.duplicates.scans import Scans
 from gateway.fetch import Fetcher
 from gateway.indexing import Indexing
+from gateway.levels import LevelMeter
 from gateway.proving import Prover
 from gateway.query_images import QueryImages
 from gateway.search_rpcs import SearchRpcs
@@ -90,7 +92,9 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             )
         stopping = asyncio.Event()
         images = QueryImages(embedder, search, store, fetcher, preparers, limits)
-        prover = Prover(store, provers, limits, settings.kept_features)
+        meter = LevelMeter(embedder, preparers)
+        stack.push_async_callback(meter.stop)
+        prover = Prover(store, provers, limits, settings.kept_features_bytes)
         version_queries = VersionQueries(embedder, search, store, images, preparers, limits)
         versions = Versions(version_queries, Candidates(search), prover, search)
         duplicates = Duplicates(
@@ -102,7 +106,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             stopping,
         )
         servicer = ImageSearchServicer(
-            SearchRpcs(embedder, search, images),
+            SearchRpcs(ComposedSearch(embedder, search, images, meter, preparers)),
             VersionRpcs(versions, duplicates),
             _classification(settings, embedder, search, images, preparers, stopping),
             StorageRpcs(

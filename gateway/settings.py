@@ -47,9 +47,9 @@ class Settings(ServerSettings):
     proof_threads: NonNegativeInt = 0
     """Pairs of images compared at a time, for versions and duplicates. 0: one a physical core."""
 
-    kept_features: PositiveInt = 200
-    """Images whose features are kept in memory, for those that are compared again and again. Each
-    takes some 700 kB."""
+    kept_features_bytes: PositiveInt = 256 * 1024 * 1024
+    """Memory for what images are compared by, for those that are compared again and again: some
+    1.2 MB each, less for small ones."""
 
     scan_save_interval_s: PositiveFloat = 5.0
     """How often FindDuplicates writes down how far it is: what a kill makes it do again."""

@@ -2,7 +2,7 @@
 
 import typer
 
-from imagesearch_cli import duplicates, index, search, status, versions
+from imagesearch_cli import compose, duplicates, index, search, status, versions
 
 app = typer.Typer(
     help="Search images by image, and by text in any language.",
@@ -12,6 +12,7 @@ app = typer.Typer(
 
 index.register(app)
 search.register(app)
+compose.register(app)
 versions.register(app)
 duplicates.register(app)
 status.register(app)

@@ -18,7 +18,8 @@ from imagesearch_cli.options import (
     print_json,
     run,
 )
-from imagesearch_cli.search import all_tags, read
+from imagesearch_cli.search import all_tags
+from imagesearch_cli.terms import read_image
 
 File = Annotated[
     Path | None, typer.Argument(help="Image to look for.", exists=True, dir_okay=False)
@@ -101,7 +102,7 @@ def _options(
     if sum((file is not None, bool(image_id), bool(url))) != 1:
         raise typer.BadParameter("give exactly one of FILE, --id and --url")
     return {
-        "image": None if file is None else read(file),
+        "image": None if file is None else read_image(file),
         "image_id": image_id or None,
         "url": url or None,
         "index": index,

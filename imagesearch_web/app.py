@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -14,7 +14,9 @@ from starlette.types import ASGIApp
 
 from imagesearch_web.classification import Classification
 from imagesearch_web.connections import Bounded, Draining, Leaving
+from imagesearch_web.description import Description
 from imagesearch_web.images import Images
+from imagesearch_web.observing import BUG, Observed
 from imagesearch_web.problems import ProblemError, of_status
 from imagesearch_web.protection import KnownHosts, OwnOrigin, SafeHeaders
 from imagesearch_web.searching import Searching
@@ -23,8 +25,6 @@ from imagesearch_web.static_files import StaticFiles
 from imagesearch_web.system import System
 from imagesearch_web.versions import Versions
 from service_kit.errors import ServiceError
-
-log = structlog.get_logger()
 
 API = "/api/v1"
 
@@ -40,11 +40,12 @@ class Parts:
     images: Images
     versions: Versions
     classification: Classification
+    description: Description
     page: StaticFiles
     docs: StaticFiles
 
 
-def make_app(parts: Parts, settings: Settings) -> ASGIApp:
+def make_app(parts: Parts, settings: Settings, registry: CollectorRegistry) -> ASGIApp:
     """Puts everything together; the text is read from the inside outwards."""
     handlers: Any = {
         ClientDisconnect: _gone,
@@ -53,7 +54,8 @@ def make_app(parts: Parts, settings: Settings) -> ASGIApp:
         ServiceError: _service_problem,
         Exception: _bug,
     }
-    app: ASGIApp = Starlette(routes=_routes(parts), exception_handlers=handlers)
+    routes = _routes(parts)
+    app: ASGIApp = Starlette(routes=routes, exception_handlers=handlers)
     app = Leaving(app)
     app = Bounded(app, settings.max_requests)
     app = OwnOrigin(app, settings.cors_origins)
@@ -67,7 +69,8 @@ def make_app(parts: Parts, settings: Settings) -> ASGIApp:
             expose_headers=("location", "retry-after", "content-disposition"),
             max_age=3600,
         )
-    return SafeHeaders(Draining(app))
+    paths = {route.endpoint: route.path for route in routes}
+    return Draining(SafeHeaders(Observed(app, paths, registry)))
 
 
 def _routes(parts: Parts) -> list[Route]:
@@ -95,6 +98,7 @@ def _routes(parts: Parts) -> list[Route]:
         Route(f"{API}/identify", classification.identify, methods=post),
         Route(f"{API}/label-sets", classification.label_sets, methods=get),
         Route(f"{API}/label-sets/{{name}}", classification.label_set, methods=get),
+        Route(f"{API}/openapi.json", parts.description.__call__, methods=get),
         Route(f"{API}/docs", _to_docs, methods=get),
         Route("/api/{path:path}", _nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         Route("/docs", _to_docs, methods=get),
@@ -130,5 +134,5 @@ async def _gone(request: Request, error: ClientDisconnect) -> Response:
 
 
 async def _bug(request: Request, error: Exception) -> Response:
-    log.exception("bug", path=request.url.path, exc_info=error)
-    return ProblemError(500, "INTERNAL", "this server failed; see its log").response()
+    """Answers; the error goes on to be logged, see observing.Observed."""
+    return BUG.response()

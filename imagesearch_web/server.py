@@ -10,11 +10,13 @@ from pathlib import Path
 import grpc
 import structlog
 import uvicorn
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from image_kit.decoding import ImageLimits
 from imagesearch_web.app import Parts, make_app
 from imagesearch_web.classification import Classification
+from imagesearch_web.description import Description
 from imagesearch_web.gateway import Gateway, open_gateway
 from imagesearch_web.images import Images
 from imagesearch_web.query_images import QueryImages
@@ -25,6 +27,7 @@ from imagesearch_web.system import System
 from imagesearch_web.uploads import Uploads
 from imagesearch_web.versions import Versions
 from service_kit.cores import physical_cores
+from service_kit.metrics import serving_metrics
 from service_kit.server import StartError, stop_signal
 from service_kit.workers import Workers
 
@@ -82,10 +85,13 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 stopping,
             ),
             classification=Classification(gateway, kept, index, settings.upload_timeout_s),
+            description=Description(),
             page=StaticFiles(_HERE / "static"),
             docs=StaticFiles(_HERE / "docs_page"),
         )
-        app = make_app(parts, settings)
+        registry = CollectorRegistry()
+        stack.enter_context(serving_metrics(settings.metrics_listen, registry))
+        app = make_app(parts, settings, registry)
         async with _serving_http(app, settings) as port:
             try:
                 yield port

@@ -31,7 +31,7 @@ def with_bands(record: Mapping[str, Any]) -> dict[str, Any]:
     """A document with the bands of its hash; without, if it has no hash of 64 bits."""
     banded = {name: value for name, value in record.items() if name != BANDS_FIELD}
     if is_hash(phash := str(record.get("phash", ""))):
-        banded[BANDS_FIELD] = _large(phash) + [f"{i}:{digit}" for i, digit in enumerate(phash)]
+        banded[BANDS_FIELD] = _large(phash) + [_small(i, digit) for i, digit in enumerate(phash)]
     return banded
 
 
@@ -57,7 +57,7 @@ def _exactly(phash: str, distance: int) -> dict[str, Any]:
     """
     radii = range(min(distance + 1, 4))
     clauses = [
-        {"terms": {BANDS_FIELD: [f"{i}:{other}" for other in _ball(digit, radius)]}}
+        {"terms": {BANDS_FIELD: [_small(i, other) for other in _ball(digit, radius)]}}
         for i, digit in enumerate(phash)
         for radius in radii
     ]
@@ -66,6 +66,10 @@ def _exactly(phash: str, distance: int) -> dict[str, Any]:
 
 def _large(phash: str) -> list[str]:
     return [f"{i}:{phash[2 * i : 2 * i + 2]}" for i in range(_LARGE)]
+
+
+def _small(place: int, digit: str) -> str:
+    return f"{place:x}{digit}"
 
 
 @cache

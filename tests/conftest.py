@@ -43,7 +43,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The one of ELASTICSEARCH_URL, or a node of our own, of ELASTICSEARCH_VERSION if that is set."""
+    """The one of ELASTICSEARCH_URL, or a node of our own (of ELASTICSEARCH_VERSION)."""
     if url := os.environ.get("ELASTICSEARCH_URL"):
         yield url
         with Elasticsearch(url) as client:

@@ -15,6 +15,7 @@ PACKAGES: dict[str, set[str]] = {
     "gateway": {"service_kit", "image_kit"},
     "imagesearch_client": {"service_kit"},
     "imagesearch_cli": {"imagesearch_client"},
+    "imagesearch_web": {"service_kit", "image_kit", "imagesearch_client"},
 }
 """What each package may import of ours, besides itself and the contracts."""
 
@@ -26,6 +27,7 @@ STUBS: dict[str, set[str]] = {
     "gateway": {"gateway", "embedder", "search", "common"},
     "imagesearch_client": {"gateway", "common"},
     "imagesearch_cli": {"gateway", "common"},
+    "imagesearch_web": {"gateway", "common"},
 }
 """Which contracts each package may know."""
 

@@ -621,7 +621,7 @@ class BatchSearchRequest(_message.Message):
     SEARCHES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def searches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchRequest]:
-        """The searches, 1 to 100; without pages."""
+        """The searches, 1 to 100; without pages and backgrounds."""
 
     def __init__(
         self,
