@@ -1,0 +1,229 @@
+"""For everyone: languages, keyboards, screen readers, small and large screens, dark and light."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.async_api import expect
+
+import imagesearch_web
+from tests.web.conftest import DESKTOP, PHONE, Gallery, NewPage
+from tests.web.steps import TILES, alike, results
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+CAT = "photos/chelsea.jpg"
+STATIC = Path(str(files(imagesearch_web))) / "static"
+
+VIEWS = {
+    "start": "/",
+    "results": "/?term=image:{cat}",
+    "composed": "/?q=two+red+stars&term=image;box=0.25,0.1,0.8,0.75:{cat}"
+    "&term=text;w=-0.5:green&tag=photo",
+    "detail": "/?term=image:{cat}&show={cat}",
+    "versions": "/?term=image:{cat}&show={cat}&tab=versions",
+    "what": "/?term=image:{cat}&show={cat}&tab=what",
+    "collection": "/?view=collection",
+}
+
+
+async def settled(page: Page, view: str) -> None:
+    """Waits until a view is all there."""
+    first = {
+        "start": "#wall .tile",
+        "collection": ".collection",
+        "detail": "#panel-about .facts",
+        "versions": ".version",
+        "what": ".what-answer .bar",
+    }
+    await page.locator(first.get(view, TILES)).first.wait_for()
+    await page.wait_for_load_state("networkidle")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+async def test_no_serious_barrier(
+    new_page: NewPage, gallery: Gallery, view: str, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.base")
+    sizes = {"light": DESKTOP, "dark": PHONE}
+    page = await new_page(
+        VIEWS[view].format(cat=gallery.ids[CAT]),
+        color_scheme=scheme,
+        viewport=sizes[scheme],
+        reduced_motion="reduce",
+    )
+    await settled(page, view)
+
+    # Through the debugger: the page's own policy lets no script in, and stays in force.
+    await page.evaluate(Path(axe.AXE_FILE_PATH).read_text(encoding="utf-8"))
+    found: dict[str, Any] = await page.evaluate("axe.run()")
+
+    serious = [
+        (each["id"], [node["html"][:200] for node in each["nodes"]][:3])
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert not serious
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (390, 844), (820, 1180), (2560, 1440)])
+@pytest.mark.parametrize("view", ["start", "composed", "detail", "collection"])
+async def test_nothing_is_wider_than_the_screen(
+    new_page: NewPage, gallery: Gallery, view: str, width: int, height: int
+) -> None:
+    page = await new_page(
+        VIEWS[view].format(cat=gallery.ids[CAT]), viewport={"width": width, "height": height}
+    )
+    await settled(page, view)
+
+    widest = await page.evaluate("document.documentElement.scrollWidth")
+
+    assert widest <= width
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "language"),
+    [
+        ("zh-CN", "找到任何图片", "zh-Hans"),
+        ("en-US", "Find any picture", "en"),
+        ("fr-FR", "Find any picture", "en"),
+    ],
+)
+async def test_the_browser_chooses_the_language(
+    new_page: NewPage, locale: str, title: str, language: str
+) -> None:
+    page = await new_page(locale=locale)
+
+    await expect(page.locator("h1").first).to_have_text(title)
+    await expect(page.locator("html")).to_have_attribute("lang", language)
+
+
+async def test_another_language_is_chosen_and_kept(new_page: NewPage, gallery: Gallery) -> None:
+    page = await new_page(alike(gallery, CAT))
+    await results(page)
+
+    await page.get_by_label("Language").select_option("zh")
+
+    await expect(page.locator("#to-collection")).to_have_text("图库")
+    await expect(page.locator(f"{TILES} a").first).to_have_attribute(
+        "aria-label", re.compile("按此图搜索")
+    )
+    await page.reload()
+    await expect(page.locator("#to-collection")).to_have_text("图库")
+
+
+def test_every_language_says_everything() -> None:
+    """All languages have the same messages, with the same places in them."""
+    languages = re.findall(r"^  (\w+): ", (STATIC / "js/languages.js").read_text("utf-8"), re.M)
+    texts = {
+        name: json.loads((STATIC / f"locales/{name}.json").read_text("utf-8")) for name in languages
+    }
+    assert len(texts) >= 2
+
+    def places(message: Any) -> set[str]:
+        forms = message.values() if isinstance(message, dict) else [message]
+        return set(re.findall(r"\{(\w+)\}", " ".join(forms)))
+
+    for name, messages in texts.items():
+        assert texts["en"].keys() == messages.keys(), name
+        for key, message in messages.items():
+            assert places(texts["en"][key]) == places(message), (name, key)
+
+
+def test_every_message_that_is_used_exists() -> None:
+    messages = json.loads((STATIC / "locales/en.json").read_text("utf-8"))
+    html = (STATIC / "index.html").read_text("utf-8")
+    used = set(re.findall(r'data-t(?:-\w+)?="([^"]+)"', html))
+    for script in (STATIC / "js").glob("*.js"):
+        used |= set(re.findall(r'\bt\(\s*"([^"$]+)"', script.read_text("utf-8")))
+
+    assert not used - messages.keys()
+
+
+async def test_with_the_keyboard_alone(new_page: NewPage, gallery: Gallery) -> None:
+    """From the start to a result's facts and back, and on to another search."""
+    page = await new_page()
+    await page.keyboard.press("Tab")  # away from the field, which has the focus at first
+    await page.evaluate("document.activeElement.blur()")
+    await page.keyboard.press("/")
+    await page.keyboard.type("two red stars")
+    await page.keyboard.press("Enter")
+    found = await results(page)
+    await page.evaluate("document.activeElement.blur()")
+
+    await page.keyboard.press("r")
+    await page.keyboard.press("ArrowRight")
+    await page.keyboard.press("ArrowRight")
+    await page.keyboard.press("ArrowDown")
+    below = await page.evaluate("document.activeElement.closest('li').dataset.id")
+    assert below not in found[:3]
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("Home")
+    await page.keyboard.press("i")
+    await expect(page.locator("#detail")).to_be_visible()
+    for _ in range(30):  # the focus stays in the dialog
+        await page.keyboard.press("Tab")
+        inside = "document.activeElement === document.body || !!document.activeElement.closest('#detail')"
+        assert await page.evaluate(inside)
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#detail")).to_be_hidden()
+    focused = await page.evaluate("document.activeElement.closest('li')?.dataset.id")
+    assert found[0] == focused
+
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile(f"term=image%3A{found[0]}"))
+    await page.evaluate("document.activeElement.blur()")
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("heading", name="Keys and tips")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#help")).to_be_hidden()
+
+
+async def test_only_one_result_is_in_the_order_of_tab(new_page: NewPage, gallery: Gallery) -> None:
+    page = await new_page(alike(gallery, CAT))
+    await results(page)
+
+    assert await page.locator(f"{TILES} a[tabindex='0']").count() == 1
+    await page.locator(f"{TILES} a").first.focus()
+    await page.keyboard.press("ArrowRight")
+    assert await page.locator(f"{TILES} a[tabindex='0']").count() == 1
+
+
+async def test_results_are_told_to_screen_readers(new_page: NewPage) -> None:
+    page = await new_page("/?q=red+star")
+    await results(page)
+
+    await expect(page.locator("#said")).to_have_text(re.compile(r"\d+ pictures found, best first"))
+
+
+async def test_dark_and_light_are_switched_and_kept(new_page: NewPage) -> None:
+    page = await new_page(color_scheme="light")
+    colour = "getComputedStyle(document.body.parentElement).backgroundColor"
+    light = await page.evaluate(colour)
+
+    await page.get_by_role("button", name="Dark").click()
+
+    dark = await page.evaluate(colour)
+    assert light != dark
+    await page.reload()
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert dark == await page.evaluate(colour)
+
+
+SHOTS = os.environ.get("PAGE_SCREENSHOTS")
+
+
+@pytest.mark.skipif(not SHOTS, reason="PAGE_SCREENSHOTS names no folder for screenshots")
+@pytest.mark.parametrize("view", [*VIEWS, "phone", "chinese"])
+async def test_screenshots(new_page: NewPage, gallery: Gallery, view: str) -> None:
+    from tests.web.screenshots import take
+
+    await take(new_page, gallery, view, Path(SHOTS or ""))
