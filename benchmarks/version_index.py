@@ -23,7 +23,7 @@ from PIL import Image
 
 from benchmarks.load import percentile
 from benchmarks.picture_versions import VERSIONS
-from benchmarks.report import Bar, Report
+from benchmarks.report import Bar, Report, parser
 from benchmarks.scenes import jpeg, scene
 from benchmarks.servers import (
     elasticsearch,
@@ -247,3 +247,15 @@ def run(report: Report) -> None:
     """Measures FindVersions and FindDuplicates over an index."""
     print("\nversions and duplicates in an index")
     asyncio.run(measure(report))
+
+
+def main() -> None:
+    """Runs these parts of the benchmark alone."""
+    chosen = parser("version_index", __doc__).parse_args()
+    report = Report("version_index", chosen.quick)
+    run(report)
+    report.write(chosen.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,11 +3,20 @@
 import io
 
 import imagehash
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 _QUALITY = 92
 _PART = 0.6
 _SHRUNK = 0.5
+# A row is of a frame if its values vary no more than compression makes them, ...
+_PLAIN = 6.0
+# ... and on average differ no more from those of the outermost row.
+_SAME = 10.0
+# Of the width or height: thinner is no frame, and of a thicker one too little is left.
+_THINNEST, _THICKEST = 0.02, 0.4
+
 _TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
 
@@ -27,15 +36,47 @@ def encoded_forms(picture: Image.Image) -> list[bytes]:
 
 
 def hashes(picture: Image.Image) -> list[str]:
-    """The perceptual hashes of a picture, turned by quarters and mirrored: 8, 16 hex digits each.
+    """The perceptual hashes of a picture, 16 hex digits each.
 
-    The first is that of the picture as it is.
+    As it is, turned by quarters, and all that mirrored; and without its frame, if it has one.
     """
     found = []
     for side in (picture, picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)):
         found.append(str(imagehash.phash(side)))
         found += [str(imagehash.phash(side.transpose(turn))) for turn in _TURNS]
+    if (inner := unframed_hash(picture)) is not None:
+        found.append(inner)
     return found
+
+
+def unframed_hash(picture: Image.Image) -> str | None:
+    """The perceptual hash of what is within a plain frame; None if there is no frame."""
+    inner = unframed(picture)
+    return None if inner is None else str(imagehash.phash(inner))
+
+
+def unframed(picture: Image.Image) -> Image.Image | None:
+    """What is within a plain frame, or between plain bars; None if there is neither."""
+    values = np.asarray(picture, np.float32)
+    top, bottom = _margins(values)
+    left, right = _margins(values.swapaxes(0, 1))
+    if not any((top, bottom, left, right)):
+        return None
+    width, height = picture.size
+    return picture.crop((left, top, width - right, height - bottom))
+
+
+def _margins(values: NDArray[np.float32]) -> tuple[int, int]:
+    """How many of the first and the last rows are plain and of one colour: (rows, columns, 3)."""
+    means = values.mean(axis=1)
+    plain = values.std(axis=1).max(axis=1) < _PLAIN
+    margins = []
+    for rows, mean in ((plain, means), (plain[::-1], means[::-1])):
+        other = ~rows | (np.abs(mean - mean[0]).max(axis=1) > _SAME)
+        depth = int(other.argmax()) if other.any() else 0
+        share = depth / len(values)
+        margins.append(depth if _THINNEST <= share <= _THICKEST else 0)
+    return margins[0], margins[1]
 
 
 def _parts(picture: Image.Image) -> list[Image.Image]:

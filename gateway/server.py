@@ -98,7 +98,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         version_queries = VersionQueries(embedder, search, store, images, preparers, limits)
         versions = Versions(version_queries, Candidates(search), prover, search)
         duplicates = Duplicates(
-            Neighbours(search),
+            Neighbours(search, store, preparers),
             prover,
             Scans(store, settings.scan_save_interval_s),
             Reporter(search),

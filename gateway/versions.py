@@ -159,13 +159,16 @@ class Versions:
         tasks = [asyncio.create_task(work()) for _ in range(min(_AT_A_TIME, len(candidates)))]
         if tasks:
             try:
-                await asyncio.wait(tasks, timeout=max(0.0, remaining(_LONGEST_S) - _MARGIN_S))
-                for task in tasks:
-                    if task.done():
-                        task.result()
+                left = max(0.0, remaining(_LONGEST_S) - _MARGIN_S)
+                done, _ = await asyncio.wait(
+                    tasks, timeout=left, return_when=asyncio.FIRST_EXCEPTION
+                )
+                for task in done:
+                    task.result()
             finally:
                 for task in tasks:
                     task.cancel()
+                await asyncio.wait(tasks)
         return proven, len(candidates) - compared
 
     async def _versions(

@@ -34,7 +34,7 @@ _HELP = "\n\n".join(
         "nothing, and a number with a colon weighs it:",
         'imagesearch compose photo.jpg "+at night" "-people" "0.5:red" "-0.3:blue"',
         '"photo.jpg@0,0,50%,100%" is the left half of an image, "photo.jpg@10,20,300x200" a part '
-        'in pixels. "id:ID" is a stored image, "text:photo.jpg" a text although there is such a file.',
+        'in pixels. "id:ID" is a stored image, "text:cat.jpg" a text whatever files there are.',
         "What begins with one dash is a term, but for -k and its number.",
         "Exit status: 0 there was an answer, 1 the request was refused, 3 the system is away.",
     )

@@ -2,7 +2,16 @@
 
 import typer
 
-from imagesearch_cli import compose, duplicates, index, search, status, versions
+from imagesearch_cli import (
+    classification,
+    compose,
+    duplicates,
+    index,
+    search,
+    status,
+    tagging,
+    versions,
+)
 
 app = typer.Typer(
     help="Search images by image, and by text in any language.",
@@ -15,6 +24,8 @@ search.register(app)
 compose.register(app)
 versions.register(app)
 duplicates.register(app)
+classification.register(app)
+tagging.register(app)
 status.register(app)
 
 

@@ -157,7 +157,7 @@ def _upload(request: Request) -> tuple[pb.ImageUpload, Any]:
     values = {"none": 1, "wait_for": 2, "immediate": 3}
     if refresh not in values:
         raise invalid("refresh", f"is none of {', '.join(values)}")
-    said = {name: asked[name] for name in _SAID if name in asked}
+    said: dict[str, Any] = {name: asked[name] for name in _SAID if name in asked}
     return pb.ImageUpload(tags=asked.getlist("tags"), **said), values[refresh]
 
 

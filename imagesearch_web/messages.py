@@ -37,7 +37,7 @@ def parsed(fields: Mapping[str, Any], message: M) -> M:
         ProblemError: A field does not exist, or a value does not suit it.
     """
     try:
-        return ParseDict(fields, message, max_recursion_depth=_DEPTH)
+        return ParseDict(dict(fields), message, max_recursion_depth=_DEPTH)
     except ParseError as error:
         found = _PATH.search(str(error))
         what = str(error).split("\n")[0]

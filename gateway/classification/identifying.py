@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from imagesearch.gateway.v1 import classification_pb2 as pb
+from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 from imagesearch.search.v1 import search_service_pb2 as search_pb
 
-from gateway import wire as gateway_wire
 from gateway.classification.labels import Labels
 from gateway.classification.neighbors import labels_of
 from gateway.classification.voting import Neighbor, Opinion, joined, vote
@@ -49,7 +49,7 @@ def response(
     answer = pb.IdentifyResponse(
         unknown_probability=both.unknown,
         unknown=both.unknown > max(both.probabilities.values(), default=0.0),
-        neighbors=gateway_wire.results(hits),
+        neighbors=[queries_pb.SearchResult(image=hit.document, score=hit.score) for hit in hits],
     )
     for name, probability in ranked[:most]:
         answer.labels.add(

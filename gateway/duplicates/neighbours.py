@@ -1,14 +1,20 @@
 """Pages of an index, and the images near each of a page's: pairs that may be versions."""
 
+import asyncio
 import hashlib
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import search_service_pb2 as search_pb
+from PIL import Image
 
 from gateway.candidates import Candidate, both
 from gateway.clients import Search
+from gateway.forms import unframed_hash
+from gateway.store import THUMBNAIL, ImageStore
+from service_kit.workers import Workers
 
 PAGE = 50
 """Images looked at together; two searches each go in one request."""
@@ -23,6 +29,7 @@ _WORTH = 2.0
 _ALIKE = 0.98
 
 _HASH_DISTANCE = 3
+_UNFRAMED_DISTANCE = 5
 
 
 @dataclass(frozen=True)
@@ -69,10 +76,14 @@ class Neighbours:
 
     Args:
         search: Has the vectors and hashes.
+        store: Has the thumbnails.
+        workers: Threads that look at these.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, store: ImageStore, workers: Workers) -> None:
         self._search = search
+        self._store = store
+        self._workers = workers
 
     async def count(self, wanted: DuplicateSearch) -> int:
         """Counts the images to look at.
@@ -90,7 +101,11 @@ class Neighbours:
         at, and the bar put where few of them an image lie above it.
         """
         # Ids are digests, so those that follow one are a random sample; always the same.
-        listed = await self._listed(wanted, wanted.digest, _SAMPLE)
+        listed = list(await self._listed(wanted, wanted.digest, _SAMPLE))
+        if len(listed) < _SAMPLE:
+            known = {each.document.image_id for each in listed}
+            first = await self._listed(wanted, "", _SAMPLE - len(listed))
+            listed += [each for each in first if each.document.image_id not in known]
         found = await self._near(wanted, listed, None)
         scores = [
             hit.score
@@ -157,21 +172,53 @@ class Neighbours:
     async def _alike(
         self, wanted: DuplicateSearch, listed: Sequence[search_pb.ListedDocument]
     ) -> list[Sequence[search_pb.SearchHit]]:
-        """What has much the same hash as each; nothing for those without one."""
-        hashed = [each for each in listed if len(each.document.phash) == 16]
+        """What has much the same hash as each, or as what is within its frame.
+
+        A frame moves a vector far, and a hash altogether; without it the hash is as it was.
+        """
+        inner = await asyncio.gather(
+            *(self._unframed_hash(wanted.index, each.document.image_id) for each in listed)
+        )
+        known = [
+            [
+                (phash, distance)
+                for phash, distance in (
+                    (each.document.phash, _HASH_DISTANCE),
+                    (unframed, _UNFRAMED_DISTANCE),
+                )
+                if len(phash) == 16
+            ]
+            for each, unframed in zip(listed, inner, strict=True)
+        ]
+        hashed = [(each, hashes) for each, hashes in zip(listed, known, strict=True) if hashes]
         requests = [
             search_pb.SearchRequest(
                 index=wanted.index,
                 vector=each.vector,
                 k=wanted.max_neighbors + 1,
-                filter=both(wanted.narrowed, _hashed_like(each.document)),
+                filter=both(wanted.narrowed, _hashed_like(hashes)),
                 fields=_FIELDS,
             )
-            for each in hashed
+            for each, hashes in hashed
         ]
         found = await self._search.knn_all(requests) if requests else []
-        by_id = {each.document.image_id: hits for each, hits in zip(hashed, found, strict=True)}
+        by_id = {
+            each.document.image_id: hits for (each, _), hits in zip(hashed, found, strict=True)
+        }
         return [by_id.get(each.document.image_id, ()) for each in listed]
+
+    async def _unframed_hash(self, index: str, image_id: str) -> str:
+        """The hash of what is within an image's frame; "" without a frame, or a thumbnail."""
+        thumbnail = await self._store.read(index, THUMBNAIL, image_id)
+        return "" if thumbnail is None else await self._workers.run(_unframed_hash, thumbnail)
+
+
+def _unframed_hash(thumbnail: bytes) -> str:
+    try:
+        with Image.open(io.BytesIO(thumbnail)) as opened:
+            return unframed_hash(opened.convert("RGB")) or ""
+    except (OSError, ValueError):
+        return ""
 
 
 def threshold(scores: Sequence[float], images: int) -> float:
@@ -194,6 +241,9 @@ def _candidate(document: types.Document) -> Candidate:
     return Candidate(document.image_id, document.width, document.height)
 
 
-def _hashed_like(document: types.Document) -> types.Filter:
-    condition = types.SimilarHashCondition(hash=document.phash, max_distance=_HASH_DISTANCE)
-    return types.Filter(similar_hash=condition)
+def _hashed_like(hashes: Iterable[tuple[str, int]]) -> types.Filter:
+    conditions = [
+        types.Filter(similar_hash=types.SimilarHashCondition(hash=phash, max_distance=distance))
+        for phash, distance in hashes
+    ]
+    return types.Filter(any_of=types.FilterList(filters=conditions))

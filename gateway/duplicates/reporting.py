@@ -13,7 +13,7 @@ from gateway.versions import earliest, largest
 
 _AT_A_TIME = 500
 
-_LARGE_GROUP = 500
+_LARGE_GROUP_BYTES = 4 * 1024 * 1024
 """Of groups beyond, no more is shown of an image than it takes to tell which it is."""
 
 _LITTLE = ("image_id", "image_name", "relative_path", "width", "height", "format", "size_bytes")
@@ -130,6 +130,7 @@ def _members(
     documents: Sequence[types.Document], near: Mapping[str, Sequence[Pair]]
 ) -> list[Member]:
     ids = {each.image_id for each in documents}
+    is_large = sum(each.ByteSize() for each in documents) > _LARGE_GROUP_BYTES
     members = []
     for document in documents:
         image_id = document.image_id
@@ -144,13 +145,11 @@ def _members(
             None,
         )
         confidence = max((each.confidence for each in pairs if each.joins), default=0.0)
-        members.append(Member(_shown(document, len(documents)), relation, confidence))
+        members.append(Member(_little(document) if is_large else document, relation, confidence))
     return members
 
 
-def _shown(document: types.Document, group_size: int) -> types.Document:
-    if group_size <= _LARGE_GROUP:
-        return document
+def _little(document: types.Document) -> types.Document:
     return types.Document(**{name: getattr(document, name) for name in _LITTLE})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import imagesearch
 from google.protobuf.descriptor import Descriptor
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
+from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 
 from imagesearch_web.openapi.comments import comments
 from imagesearch_web.openapi.operations import OPERATIONS, Operation
@@ -148,7 +149,7 @@ def _request(operation: Operation, message: Descriptor, schemas: Schemas) -> Sch
         return schema
     schema = schemas.inline(message)
     if "terms" in schema["properties"]:
-        term = message.fields_by_name["terms"].message_type
+        term = queries_pb.QueryTerm.DESCRIPTOR
         schemas.found[term.name]["properties"] |= {
             "query_image_id": _SOURCES["properties"]["query_image_id"]
         }

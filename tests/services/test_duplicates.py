@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from imagesearch.gateway.v1.image_search_service_pb2_grpc import ImageSearchServiceAsyncStub
 
 SIDE = 160
-SINGLES = 100
+SINGLES = 60
 GROUPS: list[list[str]] = [
     ["RECOMPRESSED"],
     ["RESIZED"],

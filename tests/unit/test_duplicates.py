@@ -1,17 +1,22 @@
 """Groups of duplicates, and the file that a scan is gone on with from."""
 
+import io
 import random
 import zlib
 
+import numpy as np
 import pytest
 from imagesearch.common.v1 import types_pb2 as types
+from PIL import Image
 
 from gateway.candidates import interleaved
 from gateway.duplicates.grouping import Pair, Sets, groups
 from gateway.duplicates.neighbours import DuplicateSearch, threshold
 from gateway.duplicates.reporting import Keep, kept_of
 from gateway.duplicates.state import ScanState, StateError, decoded, encoded, pair_key
+from gateway.forms import hashes, unframed, unframed_hash
 from gateway.proof.relations import Relation
+from tests.helpers import encoded as encoded_image
 from tests.helpers import image_id, terms
 
 
@@ -201,3 +206,29 @@ class TestCandidates:
 
         assert "mine" in joined
         assert "everywhere" not in joined
+
+
+class TestFrames:
+    def test_a_frame_is_taken_off(self) -> None:
+        picture = a_scene(1)
+        for colour, sides in (("white", (20, 20)), ("black", (0, 24)), ("#80a020", (30, 0))):
+            framed = Image.new("RGB", (200 + 2 * sides[0], 160 + 2 * sides[1]), colour)
+            framed.paste(picture, sides)
+            stored = Image.open(io.BytesIO(encoded_image(framed, "JPEG", quality=80)))
+
+            inner = unframed(stored.convert("RGB"))
+
+            assert inner is not None
+            assert inner.size == pytest.approx((200, 160), abs=3)
+            near = int(unframed_hash(framed) or "0", 16) ^ int(hashes(picture)[0], 16)
+            assert near.bit_count() <= 5
+
+    def test_a_picture_without_one_is_left_alone(self) -> None:
+        assert unframed(a_scene(2)) is None
+        assert unframed(Image.new("RGB", (80, 80), "teal")) is None
+        assert len(hashes(a_scene(2))) == 8
+
+
+def a_scene(seed: int) -> Image.Image:
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return Image.fromarray(noise).resize((200, 160), Image.Resampling.BICUBIC)
