@@ -151,9 +151,8 @@ class Gallery:
                 for kind in ("half", "crop", "watermark"):
                     version = VERSIONS[kind](image)
                     made.append((f"versions/{stem}-{kind}.jpg", _jpeg(version), ["version"]))
-        for seed in range(DRAWINGS):
-            made.append((f"drawings/{seed:02}.png", a_picture(seed, 240), ["drawing"]))
-        return made
+        drawings = range(DRAWINGS)
+        return made + [(f"drawings/{n:02}.png", a_picture(n, 240), ["drawing"]) for n in drawings]
 
 
 def _jpeg(image: Image.Image) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 from playwright.async_api import expect
@@ -35,7 +36,7 @@ async def best_is(page: Page, image_id: str) -> None:
 
 
 async def drop(page: Page, name: str, data: bytes, mime: str, target: str = "body") -> None:
-    """Drops a file, as a file manager does: it is dragged in first, and what it is dropped on is shown."""
+    """Drops a file as a file manager does: dragged in first, which shows what it can be dropped on."""
     transfer = await page.evaluate_handle(
         """async ([name, mime, base64]) => {
             const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -57,8 +58,8 @@ async def paste(page: Page, name: str, data: bytes, mime: str) -> None:
             const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
             const clipboardData = new DataTransfer();
             clipboardData.items.add(new File([bytes], name, { type: mime }));
-            const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
-            document.body.dispatchEvent(event);
+            const options = { clipboardData, bubbles: true, cancelable: true };
+            document.body.dispatchEvent(new ClipboardEvent("paste", options));
         }""",
         [name, mime, _base64(data)],
     )
@@ -89,6 +90,4 @@ def alike(gallery: Gallery, path: str) -> str:
 
 
 def _base64(data: bytes) -> str:
-    import base64
-
     return base64.b64encode(data).decode()

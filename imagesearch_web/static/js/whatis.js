@@ -3,11 +3,12 @@
 import { get, post } from "./api.js";
 import { fill, h } from "./dom.js";
 import { bar } from "./facts.js";
-import { named, percent, t } from "./i18n.js";
+import { has, named, percent, t } from "./i18n.js";
 import { problemCard } from "./messages.js";
 import { source as toSource } from "./query.js";
 import { tile } from "./tile.js";
 import * as router from "./router.js";
+import * as storage from "./storage.js";
 
 /** @typedef {import("./state.js").Term} Term */
 
@@ -29,8 +30,9 @@ async function byWords(source, section) {
   try {
     const { label_sets: sets = [] } = await get("label-sets");
     const answer = h("div", { class: "what-answer", role: "status" });
-    const option = (/** @type {{name: string, description?: string}} */ set) =>
-      h("option", { value: set.name }, set.description || set.name);
+    const last = storage.read("label-set");
+    const option = (/** @type {{name: string, description?: string}} */ { name, description }) =>
+      h("option", { value: name, title: description, selected: name === last }, setName(name));
     const select = /** @type {HTMLSelectElement} */ (
       h("select", { "aria-label": t("what.label_set") }, sets.map(option), ownOption())
     );
@@ -47,7 +49,10 @@ async function byWords(source, section) {
         void classify(source, { labels: { labels: listed } }, answer);
       } else fill(answer);
     };
-    select.addEventListener("change", ask);
+    select.addEventListener("change", () => {
+      storage.write("label-set", select.value);
+      ask();
+    });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       ask();
@@ -59,6 +64,10 @@ async function byWords(source, section) {
     fill(section, h("h3", {}, t("what.by_words")), problemCard(error, () => void byWords(source, section)));
   }
 }
+
+/** A label set's name in the reader's language, where it is known.
+ * @param {string} name */
+const setName = (name) => (has(`labels.${name}`) ? t(`labels.${name}`) : name);
 
 const ownOption = () => h("option", { value: OWN }, t("what.own"));
 
