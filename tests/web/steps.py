@@ -36,7 +36,7 @@ async def best_is(page: Page, image_id: str) -> None:
 
 
 async def drop(page: Page, name: str, data: bytes, mime: str, target: str = "body") -> None:
-    """Drops a file as a file manager does: dragged in first, which shows what it can be dropped on."""
+    """Drops a file as a file manager does: dragged in first, which shows where it can go."""
     transfer = await page.evaluate_handle(
         """async ([name, mime, base64]) => {
             const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));

@@ -71,10 +71,11 @@ async def test_thumbnails_have_the_size_that_is_shown(new_page: NewPage, gallery
         await results(page)
         await page.wait_for_load_state("networkidle")
 
+    # Not the first: it is the query, whose larger thumbnail is there already.
     chosen = [
-        await page.eval_on_selector(
-            f"{TILES} img", "e => new URL(e.currentSrc).searchParams.get('w')"
-        )
+        await page.locator(f"{TILES} img")
+        .nth(1)
+        .evaluate("e => new URL(e.currentSrc).searchParams.get('w')")
         for page in (phone, wide)
     ]
 

@@ -13,7 +13,6 @@ let facing = "environment";
 /** Wires the dialog up. */
 export function listen() {
   const dialog = byId("camera");
-  byId("open-camera").addEventListener("click", open);
   byId("camera-take").addEventListener("click", take);
   byId("camera-turn").addEventListener("click", () => {
     facing = facing === "environment" ? "user" : "environment";

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { byId, fill, h, icon } from "./dom.js";
+import { onIngest } from "./dropzone.js";
 import * as duplicates from "./duplicates.js";
 import { size, t } from "./i18n.js";
 import * as ingest from "./ingest.js";
@@ -15,6 +16,7 @@ import * as router from "./router.js";
 export function listen() {
   ingest.listen(() => void load(router.current()));
   duplicates.listen();
+  onIngest((data) => void ingest.drop(data));
 }
 
 /** @param {State} state */

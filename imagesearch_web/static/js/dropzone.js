@@ -6,8 +6,16 @@ import { searchByDrop } from "./sources.js";
 import { allTerms } from "./state.js";
 import * as router from "./router.js";
 
-/** @param {{onIngest: (data: DataTransfer) => void}} handlers what a drop on the collection does */
-export function listen({ onIngest }) {
+/** @type {(data: DataTransfer) => void} */
+let ingest = () => {};
+
+/** @param {(data: DataTransfer) => void} handler what a drop on the collection does */
+export function onIngest(handler) {
+  ingest = handler;
+}
+
+/** Wires it up. */
+export function listen() {
   const zone = byId("dropzone");
   let depth = 0;
 
@@ -36,7 +44,7 @@ export function listen({ onIngest }) {
     event.preventDefault();
     const how = /** @type {HTMLElement | null} */ (over(event))?.dataset.how ?? "instead";
     hide();
-    if (router.current().view === "collection") onIngest(event.dataTransfer);
+    if (router.current().view === "collection") ingest(event.dataTransfer);
     else searchByDrop(event.dataTransfer, /** @type {import("./sources.js").How} */ (how));
   });
 }

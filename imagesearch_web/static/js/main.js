@@ -1,14 +1,11 @@
 // The page: puts its parts together, and shows the state of the address.
 
-import * as camera from "./camera.js";
-import * as collection from "./collection.js";
-import * as detail from "./detail.js";
 import { byId, h } from "./dom.js";
 import * as dropzone from "./dropzone.js";
 import * as filterbar from "./filterbar.js";
 import * as i18n from "./i18n.js";
-import * as ingest from "./ingest.js";
 import { LANGUAGES } from "./languages.js";
+import { lazily } from "./lazy.js";
 import * as router from "./router.js";
 import * as searchbar from "./searchbar.js";
 import * as searchview from "./searchview.js";
@@ -20,6 +17,10 @@ import * as storage from "./storage.js";
 import * as theme from "./theme.js";
 
 /** @typedef {import("./state.js").State} State */
+
+const camera = lazily(() => import("./camera.js"));
+const collection = lazily(() => import("./collection.js"));
+const detail = lazily(() => import("./detail.js"));
 
 /** Which of the page's views a state is shown by.
  * @param {State} state
@@ -45,8 +46,8 @@ function show(state, before) {
     start.show(state);
     void start.showCount(state.index);
   }
-  if (view === "collection" && isNew) collection.show(state);
-  detail.show(state);
+  if (view === "collection" && isNew) void collection().then((part) => part.show(state));
+  if (state.show || before?.show) void detail().then((part) => part.show(router.current()));
   byId("to-collection").href = router.address({ ...state, view: "collection", show: "", tab: "" });
   byId("brand").href = state.index ? `?index=${encodeURIComponent(state.index)}` : location.pathname;
   document.title = title(state, view);
@@ -99,11 +100,9 @@ async function main() {
   searchbar.listen();
   filterbar.listen();
   searchview.listen();
-  collection.listen();
-  detail.listen();
-  camera.listen();
   shortcuts.listen();
-  dropzone.listen({ onIngest: (data) => void ingest.drop(data) });
+  dropzone.listen();
+  byId("open-camera").addEventListener("click", () => void camera().then((part) => part.open()));
   document.addEventListener("paste", onPaste);
   followLinks();
   router.onChange(show);

@@ -100,14 +100,16 @@ export class Results {
     if (!item || event.ctrlKey || event.metaKey || event.altKey) return;
     const items = /** @type {HTMLElement[]} */ ([...this.grid.children]).filter((e) => !e.hidden);
     const at = items.indexOf(item);
-    const to = {
+    /** @type {Record<string, () => HTMLElement | undefined>} */
+    const ways = {
       ArrowRight: () => items[at + 1],
       ArrowLeft: () => items[at - 1],
       ArrowDown: () => nearest(item, items.slice(at + 1), 1),
       ArrowUp: () => nearest(item, items.slice(0, at).reverse(), -1),
       Home: () => items[0],
       End: () => items.at(-1),
-    }[event.key]?.();
+    };
+    const to = ways[event.key]?.();
     if (to) {
       event.preventDefault();
       /** @type {HTMLElement} */ (to.querySelector("a")).focus();

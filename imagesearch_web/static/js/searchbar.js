@@ -20,6 +20,11 @@ export function listen() {
     if (!event.isComposing) typed();
   });
   input.addEventListener("compositionend", typed);
+  addEventListener("popstate", () => {
+    clearTimeout(timer);
+    isPending = false;
+    isTyping = false;
+  });
   byId("searchbar").addEventListener("submit", (/** @type {Event} */ event) => {
     event.preventDefault();
     submit();

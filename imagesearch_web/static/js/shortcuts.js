@@ -1,6 +1,5 @@
 // Keys that work everywhere but in fields.
 
-import * as camera from "./camera.js";
 import { byId } from "./dom.js";
 import * as router from "./router.js";
 import * as searchbar from "./searchbar.js";
@@ -10,7 +9,7 @@ const KEYS = {
   "/": () => searchbar.focus(),
   "?": () => byId("help").showModal(),
   u: () => byId("pick-file").click(),
-  c: () => camera.open(),
+  c: () => byId("open-camera").click(),
   r: () => byId("results").querySelector("a")?.focus(),
 };
 
