@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -215,14 +214,3 @@ async def test_dark_and_light_are_switched_and_kept(new_page: NewPage) -> None:
     await page.reload()
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     assert dark == await page.evaluate(colour)
-
-
-SHOTS = os.environ.get("PAGE_SCREENSHOTS")
-
-
-@pytest.mark.skipif(not SHOTS, reason="PAGE_SCREENSHOTS names no folder for screenshots")
-@pytest.mark.parametrize("view", [*VIEWS, "phone", "chinese"])
-async def test_screenshots(new_page: NewPage, gallery: Gallery, view: str) -> None:
-    from tests.web.screenshots import take
-
-    await take(new_page, gallery, view, Path(SHOTS or ""))
