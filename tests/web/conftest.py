@@ -57,6 +57,7 @@ async def browser() -> AsyncIterator[Browser]:
     if path is None:
         pytest.skip("NO CHROMIUM: THE PAGE IS NOT TESTED. Install one, or name one with CHROMIUM=")
     playwright = pytest.importorskip("playwright.async_api")
+    playwright.expect.set_options(timeout=20_000)  # for a machine that does other things, too
     async with playwright.async_playwright() as started:
         launched = await started.chromium.launch(executable_path=path, args=list(FLAGS))
         yield launched
@@ -171,7 +172,7 @@ async def new_page(browser: Browser, gallery: Gallery) -> AsyncIterator[NewPage]
     async def opened(path: str = "/", foreseen: tuple[str, ...] = (), **options: Any) -> Page:
         options = {"viewport": DESKTOP, "locale": "en-GB", **options}
         context = await browser.new_context(base_url=gallery.address, **options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(20_000)
         contexts.append(context)
         page = await context.new_page()
         watched.append(Watch(page, gallery.address, foreseen))

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import expect
 
 import imagesearch_web
-from tests.web.conftest import DESKTOP, PHONE, Gallery, NewPage
+from tests.web.conftest import PHONE, Gallery, NewPage
 from tests.web.steps import TILES, alike, results
 
 if TYPE_CHECKING:
@@ -46,46 +46,44 @@ async def settled(page: Page, view: str) -> None:
     await page.wait_for_load_state("networkidle")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("view", VIEWS)
-async def test_no_serious_barrier(
-    new_page: NewPage, gallery: Gallery, view: str, scheme: str
-) -> None:
-    axe = pytest.importorskip("axe_playwright_python.base")
-    sizes = {"light": DESKTOP, "dark": PHONE}
-    page = await new_page(
-        VIEWS[view].format(cat=gallery.ids[CAT]),
-        color_scheme=scheme,
-        viewport=sizes[scheme],
-        reduced_motion="reduce",
-    )
-    await settled(page, view)
+WIDTHS = (320, 390, 820, 2560)
 
+
+@pytest.mark.parametrize("view", VIEWS)
+async def test_no_serious_barrier_and_nothing_wider_than_the_screen(
+    new_page: NewPage, gallery: Gallery, view: str
+) -> None:
+    """In light on a desktop and in dark on a phone."""
+    axe = pytest.importorskip("axe_playwright_python.base")
+    path = VIEWS[view].format(cat=gallery.ids[CAT])
+    page = await new_page(path, color_scheme="light", reduced_motion="reduce")
+    await settled(page, view)
     # Through the debugger: the page's own policy lets no script in, and stays in force.
     await page.evaluate(axe.AXE_SCRIPT)
-    found: dict[str, Any] = await page.evaluate("axe.run()")
 
-    serious = [
+    on_desktop = await barriers(page)
+    await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    await page.set_viewport_size(PHONE)
+    on_phone = await barriers(page)
+    too_wide = []
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 800})
+        if await page.evaluate("document.documentElement.scrollWidth") > width:
+            too_wide.append(width)
+
+    assert not on_desktop
+    assert not on_phone
+    assert not too_wide
+
+
+async def barriers(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds, of those that are serious: rules and the elements."""
+    found: dict[str, Any] = await page.evaluate("axe.run()")
+    return [
         (each["id"], [node["html"][:200] for node in each["nodes"]][:3])
         for each in found["violations"]
         if each["impact"] in ("serious", "critical")
     ]
-    assert not serious
-
-
-@pytest.mark.parametrize(("width", "height"), [(320, 640), (390, 844), (820, 1180), (2560, 1440)])
-@pytest.mark.parametrize("view", ["start", "composed", "detail", "collection"])
-async def test_nothing_is_wider_than_the_screen(
-    new_page: NewPage, gallery: Gallery, view: str, width: int, height: int
-) -> None:
-    page = await new_page(
-        VIEWS[view].format(cat=gallery.ids[CAT]), viewport={"width": width, "height": height}
-    )
-    await settled(page, view)
-
-    widest = await page.evaluate("document.documentElement.scrollWidth")
-
-    assert widest <= width
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ async def test_a_folder_is_added_with_what_was_refused(
     new_page: NewPage, gallery: Gallery, new_index: str, tmp_path: Path
 ) -> None:
     page = await new_page("/?view=collection", foreseen=("status of 400",))
+    await expect(page.locator(".part")).to_have_count(3)
     await page.locator("#ingest-index").fill(new_index)
     await page.locator("#ingest-tags").fill("trip, 2024")
 
@@ -72,6 +73,7 @@ async def test_dropped_pictures_are_added(new_page: NewPage, new_index: str) -> 
     from tests.web.steps import drop
 
     page = await new_page(f"/?view=collection&index={new_index}", foreseen=("status of 404",))
+    await expect(page.locator(".part")).to_have_count(3)
 
     await drop(page, "one.png", a_picture(71, 200), "image/png")
 

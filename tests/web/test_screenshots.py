@@ -1,4 +1,4 @@
-"""Screenshots for the documentation: PAGE_SCREENSHOTS=docs/images pytest tests/web -k screenshots."""
+"""Screenshots for the documentation: PAGE_SCREENSHOTS=docs/images pytest -k screenshots."""
 
 from __future__ import annotations
 

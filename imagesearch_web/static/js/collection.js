@@ -30,20 +30,32 @@ export function show(state) {
 async function load(state) {
   const retry = () => void load(state);
   const [indexes, status] = await Promise.allSettled([
-    get("indexes"),
+    allIndexes(),
     get("status", { index: state.index }),
   ]);
   const name = status.status === "fulfilled" ? status.value.index?.name : undefined;
   const list = byId("collections");
   if (indexes.status === "rejected") fill(list, h("li", {}, problemCard(indexes.reason, retry)));
   else {
-    const all = /** @type {Index[]} */ (indexes.value.indexes ?? []);
+    const all = indexes.value;
     fill(list, all.length ? all.map((each) => entry(each, state.index || name)) : none());
     fill(byId("index-names"), all.map((each) => h("option", { value: each.name })));
   }
   const parts = byId("parts");
   if (status.status === "rejected") fill(parts, h("li", {}, problemCard(status.reason, retry)));
   else fill(parts, (status.value.components ?? []).map(part), models(status.value));
+}
+
+/** @returns {Promise<Index[]>} */
+async function allIndexes() {
+  const found = [];
+  let token = "";
+  do {
+    const page = await get("indexes", { page_token: token });
+    found.push(...(page.indexes ?? []));
+    token = page.next_page_token ?? "";
+  } while (token);
+  return found;
 }
 
 const none = () => h("li", { class: "quiet" }, t("collection.none"));

@@ -9,6 +9,7 @@ const BY_REASON = {
   URL_FORBIDDEN: "problem.url_forbidden",
   URL_NOT_FETCHED: "problem.url_not_fetched",
   IMAGE_TOO_LARGE: "problem.too_large",
+  DOCUMENT_NOT_FOUND: "problem.image_not_found",
   IMAGE_NOT_FOUND: "problem.image_not_found",
   QUERY_IMAGE_NOT_FOUND: "problem.query_image_not_found",
   INDEX_NOT_FOUND: "problem.no_index",

@@ -20,12 +20,14 @@ const BUSY = [0, 429, 502, 503, 504];
  *   onRefused: (error: unknown, picture: Found) => void}} options
  * @returns {Promise<void>} when all are done, refused, or given up */
 export async function sendAll(pictures, options) {
-  const waiting = pictures.values();
+  const waiting = pictures.entries();
   const worker = async () => {
-    for (const picture of waiting) {
+    for (const [number, picture] of waiting) {
       if (options.signal.aborted) return;
       try {
-        options.onDone(await send(picture, options), picture);
+        // The last ones are answered once searches see them: then they see all.
+        const refresh = number >= pictures.length - AT_A_TIME ? "wait_for" : "none";
+        options.onDone(await send(picture, refresh, options), picture);
       } catch (error) {
         if (wasAborted(error)) return;
         options.onRefused(error, picture);
@@ -36,11 +38,12 @@ export async function sendAll(pictures, options) {
 }
 
 /** @param {Found} picture
+ * @param {"none" | "wait_for"} refresh
  * @param {{index: string, tags: string[], signal: AbortSignal}} options
  * @returns {Promise<Outcome>} */
-async function send({ file, path }, { index, tags, signal }) {
+async function send({ file, path }, refresh, { index, tags, signal }) {
   if (file.size > MAX_BYTES) throw new Problem({ status: 413, reason: "IMAGE_TOO_LARGE" });
-  const query = { relative_path: path, tags, index };
+  const query = { relative_path: path, tags, index, refresh };
   for (let attempt = 1; ; attempt += 1) {
     try {
       const { outcome = "" } = await upload("images", file, query, signal);
