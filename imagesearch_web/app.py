@@ -54,7 +54,7 @@ def make_app(parts: Parts, settings: Settings, registry: CollectorRegistry) -> A
         ServiceError: _service_problem,
         Exception: _bug,
     }
-    routes = _routes(parts)
+    routes = make_routes(parts)
     app: ASGIApp = Starlette(routes=routes, exception_handlers=handlers)
     app = Leaving(app)
     app = Bounded(app, settings.max_requests)
@@ -73,7 +73,8 @@ def make_app(parts: Parts, settings: Settings, registry: CollectorRegistry) -> A
     return Draining(SafeHeaders(Observed(app, paths, registry)))
 
 
-def _routes(parts: Parts) -> list[Route]:
+def make_routes(parts: Parts) -> list[Route]:
+    """Lists what there is."""
     get, post = ["GET"], ["POST"]
     system, searching, images = parts.system, parts.searching, parts.images
     versions, classification = parts.versions, parts.classification
