@@ -70,6 +70,8 @@ def _located(fields: Mapping[str, Any], message: Descriptor, levels: int) -> tup
                 if not _can_be_read({name: [item]}, message):
                     path, value = f"{name}[{n}]", item
                     break
+        if is_map(field):
+            return name, "is no object whose values suit it"
         if field.message_type is None or not isinstance(value, dict) or levels == 0:
             return path, _expected(field)
         below, what = _located(value, field.message_type, levels - 1)
