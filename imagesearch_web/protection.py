@@ -141,7 +141,7 @@ class OwnOrigin:
             navigates = method in _SAFE and headers.get("sec-fetch-mode") == "navigate"
             if site not in _OURS and not navigates:
                 return _foreign()
-        elif origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", ""):
+        elif origin is not None and _host_of(origin) != headers.get("host", "").lower():
             return _foreign()
         if method in _SAFE or "authorization" in headers:
             return None
@@ -149,6 +149,13 @@ class OwnOrigin:
             return None
         what = f"needs the header `X-Requested-With: {CLIENT_HEADER}`, or `Authorization`"
         return ProblemError(403, "CLIENT_HEADER_MISSING", what)
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _foreign() -> ProblemError:
