@@ -117,10 +117,17 @@ class Gateway:
             raise ProblemError(503, "NOT_SERVING", what, retry_after_s=1.0)
 
     def _metadata(self, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-        authorization = headers.get("authorization") or self._authorization
+        authorization = headers.get("authorization", "")
+        if not is_bearer(authorization):  # e.g. a password of a server before this one
+            authorization = self._authorization
         if not (authorization.isascii() and authorization.isprintable()):
             raise ProblemError(401, "UNAUTHENTICATED", "Authorization has letters it cannot have")
         return (("authorization", authorization),) if authorization else ()
+
+
+def is_bearer(authorization: str) -> bool:
+    """Whether an `Authorization` header has a key for the gateway. Browsers add none themselves."""
+    return authorization[:7].lower() == "bearer "
 
 
 def open_gateway(
