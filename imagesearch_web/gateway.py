@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
+from imagesearch_web.keys import bearer
 from imagesearch_web.problems import Moves, ProblemError, of_rpc_error
 from service_kit.client import channel
 
@@ -117,17 +118,10 @@ class Gateway:
             raise ProblemError(503, "NOT_SERVING", what, retry_after_s=1.0)
 
     def _metadata(self, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-        authorization = headers.get("authorization", "")
-        if not is_bearer(authorization):  # e.g. a password of a server before this one
-            authorization = self._authorization
+        authorization = bearer(headers) or self._authorization
         if not (authorization.isascii() and authorization.isprintable()):
             raise ProblemError(401, "UNAUTHENTICATED", "Authorization has letters it cannot have")
         return (("authorization", authorization),) if authorization else ()
-
-
-def is_bearer(authorization: str) -> bool:
-    """Whether an `Authorization` header has a key for the gateway. Browsers add none themselves."""
-    return authorization[:7].lower() == "bearer "
 
 
 def open_gateway(

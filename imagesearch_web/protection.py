@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imagesearch_web.gateway import is_bearer
+from imagesearch_web.keys import bearer
 from imagesearch_web.problems import ProblemError
 
 CLIENT_HEADER = "imagesearch"
@@ -144,7 +144,7 @@ class OwnOrigin:
                 return _foreign()
         elif origin is not None and _host_of(origin) != headers.get("host", "").lower():
             return _foreign()
-        if method in _SAFE or is_bearer(headers.get("authorization", "")):
+        if method in _SAFE or bearer(headers):
             return None
         if headers.get("x-requested-with", "").lower() == CLIENT_HEADER:
             return None
