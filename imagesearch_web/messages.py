@@ -50,7 +50,8 @@ def parsed(fields: Mapping[str, Any], message: M) -> M:
     try:
         return ParseDict(dict(fields), message, max_recursion_depth=_DEPTH)
     except _WRONG as error:
-        path, what = _located(fields, message.DESCRIPTOR, levels=8)
+        kind: Any = message.DESCRIPTOR
+        path, what = _located(fields, kind, levels=8)
         raise invalid(path or "body", what) from error
 
 
@@ -63,15 +64,15 @@ def _located(fields: Mapping[str, Any], message: Descriptor, levels: int) -> tup
         if field is None:
             return name, "is not known"
         path = name
-        if field.is_repeated and not is_map(field):
+        if map_entry(field) is not None:
+            return name, "is no object whose values suit it"
+        if field.is_repeated:
             if not isinstance(value, list):
                 return name, "is no list"
             for n, item in enumerate(value):
                 if not _can_be_read({name: [item]}, message):
                     path, value = f"{name}[{n}]", item
                     break
-        if is_map(field):
-            return name, "is no object whose values suit it"
         if field.message_type is None or not isinstance(value, dict) or levels == 0:
             return path, _expected(field)
         below, what = _located(value, field.message_type, levels - 1)
@@ -96,9 +97,10 @@ def _expected(field: FieldDescriptor) -> str:
     return _EXPECTED.get(field.type, "is no object, or nested too deeply")
 
 
-def is_map(field: FieldDescriptor) -> bool:
-    """Whether a field is a map."""
-    return field.message_type is not None and field.message_type.GetOptions().map_entry
+def map_entry(field: FieldDescriptor) -> Descriptor | None:
+    """Gives the message of a map's entries; None if the field is no map."""
+    kind = field.message_type
+    return kind if kind is not None and kind.GetOptions().map_entry else None
 
 
 def index_of(request: Request, body: Mapping[str, Any] | None, default: str) -> str:

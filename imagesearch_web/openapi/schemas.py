@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from imagesearch_web.messages import is_map
+from imagesearch_web.messages import map_entry
 
 Schema = dict[str, Any]
 
@@ -57,8 +57,8 @@ class Schemas:
         return self._described(schema, message.full_name)
 
     def _field(self, field: FieldDescriptor) -> Schema:
-        if is_map(field):
-            values = self._one(field.message_type.fields_by_name["value"])
+        if (entry := map_entry(field)) is not None:
+            values = self._one(entry.fields_by_name["value"])
             schema: Schema = {"type": "object", "additionalProperties": values}
         elif field.is_repeated:
             schema = {"type": "array", "items": self._one(field)}
