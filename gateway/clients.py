@@ -237,20 +237,6 @@ class Search:
         )
         return response.count
 
-    async def documents(
-        self, index: str, image_ids: Sequence[str], with_vectors: bool = False
-    ) -> list[search_pb.GetDocumentsResult]:
-        """Reads documents, at most 1,000; those that are not there are left out."""
-        if not image_ids:
-            return []
-        request = search_pb.GetDocumentsRequest(
-            index=index, image_ids=image_ids, include_vectors=with_vectors
-        )
-        response = await _answer(
-            self._documents.GetDocuments, request, SEARCH, self._call_timeout_s
-        )
-        return [result for result in response.results if result.HasField("document")]
-
     async def document(
         self, index: str, image_id: str, with_vector: bool = False, field: str = "image_id"
     ) -> search_pb.GetDocumentsResult:
