@@ -344,10 +344,32 @@ class BulkSearch:
         Raises:
             ServiceError: It is not stored, or nobody knows.
         """
-        answer = await self._stream.ask(request)
-        if answer.HasField("error"):
-            raise from_status(relocated(answer.error, moves))
-        return answer.outcome
+        return _stored(await self._stream.ask(request), moves)
+
+    async def upsert_many(
+        self, requests: Sequence[search_pb.UpsertDocumentsRequest], moves: Moves
+    ) -> "list[types.UpsertOutcome.ValueType | Exception]":
+        """Stores up to 1,000 documents in one message; says of each what was done, or why not.
+
+        Raises:
+            ServiceError: Nobody knows what became of them.
+        """
+        answer = await self._stream.ask(search_pb.UpsertDocumentsRequest(more=requests))
+        outcomes: list[types.UpsertOutcome.ValueType | Exception] = []
+        for each in answer.more:
+            try:
+                outcomes.append(_stored(each, moves))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+
+def _stored(
+    answer: search_pb.UpsertDocumentsResponse, moves: Moves
+) -> "types.UpsertOutcome.ValueType":
+    if answer.HasField("error"):
+        raise from_status(relocated(answer.error, moves))
+    return answer.outcome
 
 
 def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:
