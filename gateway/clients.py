@@ -197,7 +197,7 @@ class Search:
         """Finds the nearest vectors. `moves` says which of our fields those of `request` are."""
         return await _answer(self._documents.Search, request, SEARCH, self._call_timeout_s, moves)
 
-    async def documents_in_order(
+    async def documents(
         self, index: str, image_ids: Sequence[str], with_vectors: bool = False
     ) -> list[search_pb.GetDocumentsResult | None]:
         """Reads up to 1,000 documents, in order; None for each that is not there any more."""
