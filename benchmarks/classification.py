@@ -123,7 +123,7 @@ def _named(scores: Scores, shapes: Sequence[str]) -> NDArray[np.str_]:
 
 
 def _unknown(scores: Scores) -> NDArray[np.bool_]:
-    return scores.unknown > scores.probabilities.max(1)
+    return np.asarray(scores.unknown > scores.probabilities.max(1))
 
 
 def _unsure(scores: Scores) -> NDArray[np.bool_]:

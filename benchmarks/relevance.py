@@ -30,6 +30,7 @@ from imagesearch_dev import models
 from imagesearch_dev.captions import LANGUAGES, Query, caption, describe
 from imagesearch_dev.drawings import SHAPES, Drawing, draw, random_drawing
 from imagesearch_dev.samples import photos
+from service_kit.telemetry import configure_logging
 
 HELD_OUT_SHAPES = ("moon", "heart")
 SIDE = 160
@@ -57,6 +58,10 @@ FOREIGN = (
     "des enfants jouent dans la neige",
 )
 """Texts that fit no picture of any of the indexes."""
+
+
+UNKNOWN = "text, of drawings among photos"
+"""The tiny model has never seen a photo described: what texts score there is chance."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +187,7 @@ def group_of(query: Query, drawings: Sequence[Drawing], there: bool) -> str:
     """Texts with a match, with drawings that fit in part, and with nothing of the kind."""
     if there:
         return "text, with a match"
-    return "text, of absent drawings" if drawings else "text, of other things"
+    return "text, of absent drawings" if drawings else UNKNOWN
 
 
 def image_queries(
@@ -197,11 +202,11 @@ def image_queries(
     for photo in of.held_out_photos.values():
         group = "image, of an absent photo" if has_photos else "image, of other things"
         yield Asked(index, group, False, term(image=png(photo)))
-    for drawing in rng.sample(list(drawings or of.drawings), each):
+    for drawing in rng.sample(list(drawings or of.drawings), 4 * each):
         again = draw(redrawn(drawing, rng), SIDE)
         group = "image, with a match" if drawings else "image, of other things"
         yield Asked(index, group, bool(drawings), term(image=png(again)))
-    for drawing in rng.sample(list(of.held_out), each):
+    for drawing in rng.sample(list(of.held_out), 4 * each):
         group = "image, of an absent shape" if drawings else "image, of other things"
         yield Asked(index, group, False, term(image=png(draw(drawing, SIDE))))
 
@@ -257,13 +262,15 @@ def judge(report: Report, told: Sequence[Told]) -> None:
         )
     yes = [each for each in told if each.asked.there]
     no = [each for each in told if not each.asked.there]
-    foreign = [each for each in no if "absent" not in each.asked.group]
-    for name, against in (("all", no), ("of other things", foreign)):
+    known = [each for each in no if each.asked.group != UNKNOWN]
+    foreign = [each for each in known if "absent" not in each.asked.group]
+    for name, against in (("all", no), ("what the model knows", known)):
         by_score = auc(scores(yes), scores(against))
         by_relevance = auc(relevances(yes), relevances(against))
         report.note(f"AUC of the raw score against queries without a match, {name}", by_score)
         note = f"raw score {by_score:.3f}"
-        report.add(Bar(f"AUC of relevance, {name}", by_relevance, 0.9, note=note))
+        bound = 0.9 if against is no else 0.95
+        report.add(Bar(f"AUC of relevance, {name}", by_relevance, bound, note=note))
     for kind in ("text", "image"):
         one, other = of_kind(yes, kind), of_kind(no, kind)
         report.note(f"AUC of the raw score, {kind}s alone", auc(scores(one), scores(other)))
@@ -274,6 +281,8 @@ def judge(report: Report, told: Sequence[Told]) -> None:
     found = sum(each.nothing_matches for each in foreign)
     report.add(Bar("its recall, queries of other things", found / len(foreign), 0.9))
     report.note("its recall, all queries without a match", right / len(no))
+    told_so = sum(each.nothing_matches for each in known)
+    report.note("its recall, all that the model knows", told_so / len(known))
     best = max(right_at(told, cut) for cut in np.quantile(scores(told), QUANTILES))
     same = sum(each.nothing_matches != each.asked.there for each in told) / len(told)
     report.note("answers that are right, best flat cut-off of the raw score", best)
@@ -337,6 +346,7 @@ async def measure(report: Report, quick: bool) -> None:
 def main() -> None:
     """Runs the benchmark."""
     chosen: argparse.Namespace = parser("relevance", __doc__).parse_args()
+    configure_logging("WARNING", "console", "gateway")
     report = Report("relevance", chosen.quick)
     asyncio.run(measure(report, chosen.quick))
     report.write(chosen.json)

@@ -1,6 +1,7 @@
 """Distinct pictures for benchmarks of versions, and pairs that only look like versions."""
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,26 @@ from imagesearch_dev.samples import photos
 
 # Smaller ones have nothing left at an eighth of the size.
 LEAST_SIDE = 160
+_GRAPHICS = ("horse.png", "logo.png")  # a silhouette and a drawn sign: no photos
 _TILED = ("hubble_deep_field.jpg", "retina.jpg")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@dataclass(frozen=True)
+class LookAlike:
+    """A pair that is not the same picture, though much of it is the same or alike.
+
+    Attributes:
+        kind: Why it looks alike.
+        first: One.
+        second: The other.
+        shows: Names of the photos, as of `distinct`, that the first and the second show.
+    """
+
+    kind: str
+    first: Image.Image
+    second: Image.Image
+    shows: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
 
 def distinct(folder: Path | None) -> dict[str, Image.Image]:
@@ -21,9 +40,9 @@ def distinct(folder: Path | None) -> dict[str, Image.Image]:
     Args:
         folder: Where more are, or None.
     """
-    found = {}
+    found: dict[str, Image.Image] = {}
     for name, image in photos().items():
-        if min(image.size) < LEAST_SIDE:
+        if min(image.size) < LEAST_SIDE or name in _GRAPHICS:
             continue
         if name in _TILED:
             found |= {f"{name} {i}": tile for i, tile in enumerate(tiles(image))}
@@ -58,9 +77,10 @@ def _of_pywavelets() -> dict[str, Image.Image]:
 
 
 def drawings(count: int) -> dict[str, Image.Image]:
-    """Drawings of shapes, many with the same background."""
+    """Drawings of shapes, many with the same background, and graphics."""
     rng = random.Random(5)
-    return {f"drawing {i}": draw(random_drawing(rng), 256) for i in range(count)}
+    drawn = {f"drawing {i}": draw(random_drawing(rng), 256) for i in range(count)}
+    return drawn | {name: image for name, image in photos().items() if name in _GRAPHICS}
 
 
 def faces() -> dict[str, Image.Image]:
@@ -74,35 +94,39 @@ def faces() -> dict[str, Image.Image]:
     }
 
 
-def look_alikes() -> list[tuple[str, Image.Image, Image.Image]]:
+def look_alikes() -> list[LookAlike]:
     """Pairs that are not the same picture, though much of them is the same or alike."""
     return [_stereo(), *_halves(), *_slides(), *_programs(), *_products()]
 
 
-def _stereo() -> tuple[str, Image.Image, Image.Image]:
+def _stereo() -> LookAlike:
     import skimage
 
     folder = Path(skimage.__file__).parent / "data"
     left, right = (folder / f"motorcycle_{side}.png" for side in ("left", "right"))
     with Image.open(left) as a, Image.open(right) as b:
-        return "another photo of the same scene", a.convert("RGB"), b.convert("RGB")
+        return LookAlike(
+            "another photo of the same scene",
+            a.convert("RGB"),
+            b.convert("RGB"),
+            (frozenset([left.name]), frozenset()),
+        )
 
 
-def _halves() -> list[tuple[str, Image.Image, Image.Image]]:
+def _halves() -> list[LookAlike]:
     """Two parts of one photo that do not overlap."""
     found = []
     for name, image in photos().items():
         if min(image.size) >= LEAST_SIDE and name not in _TILED:
             half = image.width // 2
-            parts = (
-                image.crop((0, 0, half, image.height)),
-                image.crop((half, 0, 2 * half, image.height)),
-            )
-            found.append((f"halves of {name}", *parts))
+            first = image.crop((0, 0, half, image.height))
+            second = image.crop((half, 0, 2 * half, image.height))
+            shows = frozenset([name]), frozenset([name])
+            found.append(LookAlike("halves of one photo", first, second, shows))
     return found
 
 
-def _slides() -> list[tuple[str, Image.Image, Image.Image]]:
+def _slides() -> list[LookAlike]:
     """Slides with the same frame and other words."""
     words = [
         "alpha",
@@ -131,17 +155,17 @@ def _slides() -> list[tuple[str, Image.Image, Image.Image]]:
     return _all_pairs("slides of one frame", made)
 
 
-def _programs() -> list[tuple[str, Image.Image, Image.Image]]:
+def _programs() -> list[LookAlike]:
     """Windows of one program that show other pictures."""
     from benchmarks.picture_versions import screenshot
 
     kinds = ("chelsea.png", "coffee.png", "china.jpg", "flower.jpg", "rocket.jpg")
     shown = [photos()[name].resize((480, 320)) for name in kinds]
     windows = [screenshot(image, random.Random(1), []).image for image in shown]
-    return _all_pairs("windows of one program", windows)
+    return _all_pairs("windows of one program", windows, [frozenset([name]) for name in kinds])
 
 
-def _products() -> list[tuple[str, Image.Image, Image.Image]]:
+def _products() -> list[LookAlike]:
     """Bottles of one maker on white that differ in their labels and colours alone."""
     made = []
     for seed in range(6):
@@ -162,5 +186,13 @@ def _products() -> list[tuple[str, Image.Image, Image.Image]]:
     return _all_pairs("products that differ by their label", made)
 
 
-def _all_pairs(name: str, images: list[Image.Image]) -> list[tuple[str, Image.Image, Image.Image]]:
-    return [(name, a, b) for i, a in enumerate(images) for b in images[i + 1 :]]
+def _all_pairs(
+    kind: str, images: list[Image.Image], shows: list[frozenset[str]] | None = None
+) -> list[LookAlike]:
+    known = shows or [frozenset[str]()] * len(images)
+    both = list(zip(images, known, strict=True))
+    return [
+        LookAlike(kind, a, b, (in_a, in_b))
+        for i, (a, in_a) in enumerate(both)
+        for b, in_b in both[i + 1 :]
+    ]

@@ -1,4 +1,4 @@
-"""The proof that two pictures are the same, alone: recall, relations, boxes, false positives, cost."""
+"""The proof that two pictures are the same, alone: recall, relations, boxes, mistakes, cost."""
 
 import io
 import os
@@ -188,11 +188,13 @@ def _box(found: Comparison, what: str) -> Box:
 def _add_strangers(library: list[_Entry]) -> None:
     for name, image in (pictures.drawings(_DRAWINGS) | pictures.faces()).items():
         library.append(_Entry(frozenset([name]), features(stored(image))))
-    for number, (name, *both) in enumerate(pictures.look_alikes()):
-        if not name.startswith("halves"):  # the photo itself is in the library
-            for side, image in enumerate(both):
-                shows = frozenset([f"{name} {number} {side}", "look-alikes"])
-                library.append(_Entry(shows, features(stored(image))))
+    seen: set[int] = set()
+    for number, pair in enumerate(pictures.look_alikes()):
+        for image, shows in zip((pair.first, pair.second), pair.shows, strict=True):
+            if id(image) not in seen and pair.kind != "halves of one photo":
+                seen.add(id(image))
+                known = shows | {f"{pair.kind} {number} {len(seen)}"}
+                library.append(_Entry(known, features(stored(image))))
 
 
 _library: list[_Entry] = []
@@ -236,19 +238,13 @@ def _compared(
 
 def _look_alikes(report: Report) -> None:
     counts: dict[str, list[float]] = defaultdict(list)
-    for name, a, b in pictures.look_alikes():
-        found = compare(_asked(a), features(stored(b)))
-        counts[name.split(" of ")[0] if name.startswith("halves") else name].append(
-            found.confidence if found else 0.0
-        )
+    for pair in pictures.look_alikes():
+        found = compare(features(sent(pair.first)), features(stored(pair.second)))
+        counts[pair.kind].append(found.confidence if found else 0.0)
     for name, confidences in counts.items():
         taken = sum(confidence > 0 for confidence in confidences)
         note = f"of {len(confidences)}; surest {max(confidences):.2f}"
         report.add(Bar(f"taken for versions: {name}", float(taken), 0.0, False, note))
-
-
-def _asked(image: Image.Image) -> Features:
-    return features(sent(image))
 
 
 def _cost(

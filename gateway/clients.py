@@ -197,7 +197,7 @@ class Search:
         """Finds the nearest vectors. `moves` says which of our fields those of `request` are."""
         return await _answer(self._documents.Search, request, SEARCH, self._call_timeout_s, moves)
 
-    async def documents_in_order(
+    async def documents(
         self, index: str, image_ids: Sequence[str], with_vectors: bool = False
     ) -> list[search_pb.GetDocumentsResult | None]:
         """Reads up to 1,000 documents, in order; None for each that is not there any more."""
@@ -236,20 +236,6 @@ class Search:
             self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
         )
         return response.count
-
-    async def documents(
-        self, index: str, image_ids: Sequence[str], with_vectors: bool = False
-    ) -> list[search_pb.GetDocumentsResult]:
-        """Reads documents, at most 1,000; those that are not there are left out."""
-        if not image_ids:
-            return []
-        request = search_pb.GetDocumentsRequest(
-            index=index, image_ids=image_ids, include_vectors=with_vectors
-        )
-        response = await _answer(
-            self._documents.GetDocuments, request, SEARCH, self._call_timeout_s
-        )
-        return [result for result in response.results if result.HasField("document")]
 
     async def document(
         self, index: str, image_id: str, with_vector: bool = False, field: str = "image_id"
@@ -358,10 +344,32 @@ class BulkSearch:
         Raises:
             ServiceError: It is not stored, or nobody knows.
         """
-        answer = await self._stream.ask(request)
-        if answer.HasField("error"):
-            raise from_status(relocated(answer.error, moves))
-        return answer.outcome
+        return _stored(await self._stream.ask(request), moves)
+
+    async def upsert_many(
+        self, requests: Sequence[search_pb.UpsertDocumentsRequest], moves: Moves
+    ) -> "list[types.UpsertOutcome.ValueType | Exception]":
+        """Stores up to 1,000 documents in one message; says of each what was done, or why not.
+
+        Raises:
+            ServiceError: Nobody knows what became of them.
+        """
+        answer = await self._stream.ask(search_pb.UpsertDocumentsRequest(more=requests))
+        outcomes: list[types.UpsertOutcome.ValueType | Exception] = []
+        for each in answer.more:
+            try:
+                outcomes.append(_stored(each, moves))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+
+def _stored(
+    answer: search_pb.UpsertDocumentsResponse, moves: Moves
+) -> "types.UpsertOutcome.ValueType":
+    if answer.HasField("error"):
+        raise from_status(relocated(answer.error, moves))
+    return answer.outcome
 
 
 def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:

@@ -162,9 +162,7 @@ class ComposedSearch:
         if not page:
             return []
         ids = [each.image_id for each in page]
-        known = await self._search.documents_in_order(
-            index_name(options.index), ids, with_vectors=True
-        )
+        known = await self._search.documents(index_name(options.index), ids, with_vectors=True)
         there = [(shown, each) for shown, each in zip(page, known, strict=True) if each is not None]
         groups = await self._workers.run(_groups, [each for _, each in there])
         return [
@@ -187,7 +185,7 @@ class ComposedSearch:
         if page and (missing or options.explain):
             ids = [each.image_id for each in page]
             index = index_name(options.index)
-            known = await self._search.documents_in_order(index, ids, with_vectors=options.explain)
+            known = await self._search.documents(index, ids, with_vectors=options.explain)
         explanations: list[list[queries_pb.TermScore]] = []
         if options.explain:
             vectors = [each.vector if each is not None else None for each in known]

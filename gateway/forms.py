@@ -16,6 +16,8 @@ _PLAIN = 6.0
 _SAME = 10.0
 # Of the width or height: thinner is no frame, and of a thicker one too little is left.
 _THINNEST, _THICKEST = 0.02, 0.4
+# Rows within a frame that scaling and compression may have mixed with it.
+_MIXED = 2
 
 _TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
@@ -44,24 +46,32 @@ def hashes(picture: Image.Image) -> list[str]:
     for side in (picture, picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)):
         found.append(str(imagehash.phash(side)))
         found += [str(imagehash.phash(side.transpose(turn))) for turn in _TURNS]
-    if (inner := unframed_hash(picture)) is not None:
-        found.append(inner)
-    return found
+    return found + unframed_hashes(picture)
 
 
-def unframed_hash(picture: Image.Image) -> str | None:
-    """The perceptual hash of what is within a plain frame; None if there is no frame."""
-    inner = unframed(picture)
-    return None if inner is None else str(imagehash.phash(inner))
+def unframed_hashes(picture: Image.Image) -> list[str]:
+    """The perceptual hashes of what is within a plain frame; none if there is no frame.
+
+    Two: with the rows that scaling and compression may have mixed with the frame, and without.
+    """
+    if (inner := unframed(picture)) is None:
+        return []
+    mixed = unframed(picture, _MIXED) or inner
+    return list(dict.fromkeys(str(imagehash.phash(each)) for each in (inner, mixed)))
 
 
-def unframed(picture: Image.Image) -> Image.Image | None:
-    """What is within a plain frame, or between plain bars; None if there is neither."""
+def unframed(picture: Image.Image, mixed: int = 0) -> Image.Image | None:
+    """What is within a plain frame, or between plain bars; None if there is neither.
+
+    Args:
+        picture: RGB.
+        mixed: So many rows more are cut off beside each part of the frame.
+    """
     values = np.asarray(picture, np.float32)
-    top, bottom = _margins(values)
-    left, right = _margins(values.swapaxes(0, 1))
-    if not any((top, bottom, left, right)):
+    depths = (*_margins(values.swapaxes(0, 1)), *_margins(values))
+    if not any(depths):
         return None
+    left, right, top, bottom = (depth + mixed if depth else 0 for depth in depths)
     width, height = picture.size
     return picture.crop((left, top, width - right, height - bottom))
 

@@ -175,6 +175,8 @@ class Versions:
         self, query: VersionQuery, index: str, proven: dict[str, Comparison | None]
     ) -> list[Version]:
         """Reads what is known of the versions; those that were deleted meanwhile are left out."""
+        if not proven:
+            return []
         found = await self._search.documents(index, list(proven), with_vectors=True)
         versions = [
             Version(
@@ -183,6 +185,7 @@ class Versions:
                 _cosine(query.vector, each.vector),
             )
             for each in found
+            if each is not None
         ]
         return sorted(
             versions,

@@ -29,11 +29,17 @@ from imagesearch_cli.options import (
     run,
 )
 from imagesearch_cli.search import all_tags
-from imagesearch_cli.terms import read_image
+from imagesearch_cli.terms import read_image, read_region
 
 File = Annotated[Path | None, typer.Argument(help="Image.", exists=True, dir_okay=False)]
 Url = Annotated[str, typer.Option(help="Address of an image, where the server allows that.")]
 ImageId = Annotated[str, typer.Option("--id", help="Id of an indexed image.")]
+Region = Annotated[
+    str,
+    typer.Option(
+        help="Only this part of the image: LEFT,TOP,RIGHT%,BOTTOM% or LEFT,TOP,WIDTHxHEIGHT."
+    ),
+]
 TopK = Annotated[int, typer.Option("-k", help="Most labels in the answer.")]
 
 
@@ -41,6 +47,7 @@ def classify(
     file: File = None,
     url: Url = "",
     image_id: ImageId = "",
+    region: Region = "",
     label: Label = None,
     labels_file: LabelsFile = None,
     label_set: LabelSet = "",
@@ -56,10 +63,10 @@ def classify(
 
     Exit status: 0 there was an answer, 1 the request was refused, 3 the system is away.
     """
-    source = _source(file, url, image_id)
-    labels = choice(label, labels_file, label_set, template)
 
     async def work() -> pb.ClassifyResponse:
+        source = _source(file, url, image_id, region)
+        labels = choice(label, labels_file, label_set, template)
         async with connected(gateway, timeout) as client:
             return await client.classify(**source, **labels, index=index, top_k=k)
 
@@ -79,6 +86,7 @@ def identify(
     file: File = None,
     url: Url = "",
     image_id: ImageId = "",
+    region: Region = "",
     label: Label = None,
     labels_file: LabelsFile = None,
     label_set: LabelSet = "",
@@ -99,10 +107,10 @@ def identify(
 
     Exit status: 0 there was an answer, 1 the request was refused, 3 the system is away.
     """
-    source = _source(file, url, image_id)
-    labels = choice(label, labels_file, label_set, template, required=False)
 
     async def work() -> pb.IdentifyResponse:
+        source = _source(file, url, image_id, region)
+        labels = choice(label, labels_file, label_set, template, required=False)
         async with connected(gateway, timeout) as client:
             return await client.identify(
                 **source,
@@ -174,12 +182,13 @@ def label_sets(
     Console().print(table, highlight=False)
 
 
-def _source(file: Path | None, url: str, image_id: str) -> dict[str, Any]:
+def _source(file: Path | None, url: str, image_id: str, region: str) -> dict[str, Any]:
     if sum((file is not None, bool(url), bool(image_id))) != 1:
         raise typer.BadParameter("give exactly one of FILE, --url and --id")
+    part = read_region(region) if region else None
     if file is not None:
-        return {"image": read_image(file)}
-    return {"url": url} if url else {"image_id": image_id}
+        return {"image": read_image(file), "region": part}
+    return {"url": url, "region": part} if url else {"image_id": image_id, "region": part}
 
 
 def _table(*titles: str) -> Table:

@@ -4,6 +4,7 @@ import typer
 
 from imagesearch_cli import (
     classification,
+    collect,
     compose,
     duplicates,
     index,
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 
 index.register(app)
+app.add_typer(collect.app, name="collect")
 search.register(app)
 compose.register(app)
 versions.register(app)

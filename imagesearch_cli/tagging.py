@@ -49,8 +49,7 @@ def tag_command(
     With --json each image's answer is a line.
     Exit status: 0 all is done, 1 some images were refused, 3 the system is away.
     """
-    options = {
-        **choice(label, labels_file, label_set, template),
+    options: dict[str, Any] = {
         "index": index,
         "filter": all_tags(tag),
         "write_tags": not dry_run,
@@ -70,6 +69,7 @@ def tag_command(
     refused: list[tuple[str, str]] = []
 
     async def work() -> None:
+        options.update(choice(label, labels_file, label_set, template))
         with bar:
             task = bar.add_task("Tagging", total=None)
             async with connected(gateway) as client:

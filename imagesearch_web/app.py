@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imagesearch_web.classification import Classification
 from imagesearch_web.connections import Bounded, Draining, Leaving
@@ -54,8 +54,11 @@ def make_app(parts: Parts, settings: Settings, registry: CollectorRegistry) -> A
         ServiceError: _service_problem,
         Exception: _bug,
     }
-    routes = _routes(parts)
-    app: ASGIApp = Starlette(routes=routes, exception_handlers=handlers)
+    routes = make_routes(parts)
+    starlette = Starlette(routes=routes, exception_handlers=handlers)
+    # Not a route: it would take the place of "405 Method Not Allowed".
+    starlette.router.default = _otherwise(parts.page)
+    app: ASGIApp = starlette
     app = Leaving(app)
     app = Bounded(app, settings.max_requests)
     app = OwnOrigin(app, settings.cors_origins)
@@ -73,7 +76,8 @@ def make_app(parts: Parts, settings: Settings, registry: CollectorRegistry) -> A
     return Draining(SafeHeaders(Observed(app, paths, registry)))
 
 
-def _routes(parts: Parts) -> list[Route]:
+def make_routes(parts: Parts) -> list[Route]:
+    """Lists what there is."""
     get, post = ["GET"], ["POST"]
     system, searching, images = parts.system, parts.searching, parts.images
     versions, classification = parts.versions, parts.classification
@@ -100,10 +104,9 @@ def _routes(parts: Parts) -> list[Route]:
         Route(f"{API}/label-sets/{{name}}", classification.label_set, methods=get),
         Route(f"{API}/openapi.json", parts.description.__call__, methods=get),
         Route(f"{API}/docs", _to_docs, methods=get),
-        Route("/api/{path:path}", _nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         Route("/docs", _to_docs, methods=get),
         Route("/docs/{path:path}", parts.docs.__call__, methods=get),
-        Route("/{path:path}", parts.page.__call__, methods=get),
+        Route("/", parts.page.__call__, methods=get),
     ]
 
 
@@ -111,8 +114,18 @@ async def _to_docs(request: Request) -> Response:
     return RedirectResponse("/docs/", 308)
 
 
-async def _nothing(request: Request) -> Response:
-    raise ProblemError(404, "NOT_FOUND", "the API has no such path")
+def _otherwise(page: StaticFiles) -> ASGIApp:
+    """Makes what answers for paths that no route has: a file of the page, or that there is none."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in {"GET", "HEAD"} or scope["path"].startswith("/api/"):
+            raise ProblemError(404, "NOT_FOUND", "there is no such path")
+        scope["endpoint"] = page.__call__
+        scope["path_params"] = {"path": scope["path"].removeprefix("/")}
+        response = await page(Request(scope, receive))
+        await response(scope, receive, send)
+
+    return answer
 
 
 async def _problem(request: Request, error: ProblemError) -> Response:

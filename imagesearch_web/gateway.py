@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
+from imagesearch_web.keys import bearer
 from imagesearch_web.problems import Moves, ProblemError, of_rpc_error
 from service_kit.client import channel
 
@@ -117,7 +118,7 @@ class Gateway:
             raise ProblemError(503, "NOT_SERVING", what, retry_after_s=1.0)
 
     def _metadata(self, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-        authorization = headers.get("authorization") or self._authorization
+        authorization = bearer(headers) or self._authorization
         if not (authorization.isascii() and authorization.isprintable()):
             raise ProblemError(401, "UNAUTHENTICATED", "Authorization has letters it cannot have")
         return (("authorization", authorization),) if authorization else ()

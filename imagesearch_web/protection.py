@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imagesearch_web.keys import bearer
 from imagesearch_web.problems import ProblemError
 
 CLIENT_HEADER = "imagesearch"
@@ -141,14 +142,21 @@ class OwnOrigin:
             navigates = method in _SAFE and headers.get("sec-fetch-mode") == "navigate"
             if site not in _OURS and not navigates:
                 return _foreign()
-        elif origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", ""):
+        elif origin is not None and _host_of(origin) != headers.get("host", "").lower():
             return _foreign()
-        if method in _SAFE or "authorization" in headers:
+        if method in _SAFE or bearer(headers):
             return None
         if headers.get("x-requested-with", "").lower() == CLIENT_HEADER:
             return None
-        what = f"needs the header `X-Requested-With: {CLIENT_HEADER}`, or `Authorization`"
+        what = f"needs the header `X-Requested-With: {CLIENT_HEADER}`, or `Authorization: Bearer`"
         return ProblemError(403, "CLIENT_HEADER_MISSING", what)
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _foreign() -> ProblemError:

@@ -27,6 +27,7 @@ class Searching:
         kept: Query images.
         uploads: Reads images that are sent.
         workers: Threads that decode.
+        renderers: Threads that make JSON of large answers.
         limits: Bounds of one image.
         index: Of requests that name none.
     """
@@ -37,6 +38,7 @@ class Searching:
         kept: QueryImages,
         uploads: Uploads,
         workers: Workers,
+        renderers: Workers,
         limits: ImageLimits,
         index: str,
     ) -> None:
@@ -44,6 +46,7 @@ class Searching:
         self._kept = kept
         self._uploads = uploads
         self._workers = workers
+        self._renderers = renderers
         self._limits = limits
         self._index = index
 
@@ -98,7 +101,7 @@ class Searching:
         answer = await self._gateway.answer(
             self._gateway.stub.SearchImages, message, request.headers, moves
         )
-        return await self._workers.run(answered, answer)
+        return await self._renderers.run(answered, answer)
 
     async def _request(self, body: dict[str, Any]) -> tuple[queries_pb.SearchImagesRequest, Moves]:
         terms = body.get("terms", [])

@@ -64,6 +64,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         decoders = await stack.enter_async_context(
             Workers("decode", settings.threads or physical_cores())
         )
+        renderers = await stack.enter_async_context(Workers("render", 2))
         files = await stack.enter_async_context(Workers("files", 4))
         kept = _query_images(settings, files)
         uploads = Uploads(
@@ -74,7 +75,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         index = settings.index
         parts = Parts(
             system=System(gateway, index),
-            searching=Searching(gateway, kept, uploads, decoders, limits, index),
+            searching=Searching(gateway, kept, uploads, decoders, renderers, limits, index),
             images=Images(gateway, uploads, decoders, limits, index),
             versions=Versions(
                 gateway,

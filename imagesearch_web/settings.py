@@ -40,7 +40,7 @@ class Settings(ProcessSettings):
     authorities'."""
 
     api_key: SecretStr | None = None
-    """Sent to the gateway with the calls of all who bring no `Authorization` header of their own.
+    """Sent to the gateway with the calls of all who bring no `Authorization: Bearer` of their own.
     Whoever reaches this server can then do what the key allows."""
 
     index: str = ""

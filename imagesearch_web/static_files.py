@@ -76,8 +76,10 @@ class StaticFiles:
 
     def _read(self, name: str) -> _File | None:
         """Reads a file if it has changed; None if there is none."""
+        if "\0" in name or "/." in f"/{name}":
+            return None
         path = (self._folder / name).resolve()
-        if not path.is_relative_to(self._folder) or "/." in f"/{name}" or "\0" in name:
+        if not path.is_relative_to(self._folder):
             return None
         try:
             modified_ns = path.stat().st_mtime_ns

@@ -7,11 +7,11 @@ from imagesearch.common.v1 import types_pb2 as types
 from search_service.hashes import MAX_DISTANCE, is_hash, similar
 from service_kit.errors import Violations
 
-# One list and 200 conditions more than clients are told: for callers that add their own.
+# One list and 250 conditions more than clients are told: for callers that add their own.
 MAX_DEPTH = 9
 MAX_FILTERS = 100
 MAX_VALUES = 1_000
-MAX_CONDITIONS = 1_200
+MAX_CONDITIONS = 1_250
 
 # Conditions that one on hashes counts for: about what its clauses cost.
 _SIMILAR_HASH = 20

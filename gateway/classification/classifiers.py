@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
+from numpy.typing import NDArray
 
 from gateway.classification.background import background, sentences
 from gateway.classification.labels import Labels
-from gateway.classification.unknown import Background, Matrix
+from gateway.classification.unknown import Background
 from gateway.classification.zero_shot import Classifier, ensemble
 from gateway.clients import Embedder
 from gateway.errors import NoTextModelError
@@ -85,14 +86,15 @@ class Classifiers:
         async with self._making:
             known = self._backgrounds.get(model.space)
             if known is None:
-                known = background(await self._embed(sentences(), model))
+                made = await self._embed(sentences(), model)
+                known = background(made.astype(np.float64))
                 self._backgrounds[model.space] = known
                 if len(self._backgrounds) > MAX_SPACES:
                     self._backgrounds.popitem(last=False)
             return known
 
-    async def _embed(self, texts: Sequence[str], model: embedder_pb.Model) -> Matrix:
-        rows: list[Matrix] = []
+    async def _embed(self, texts: Sequence[str], model: embedder_pb.Model) -> NDArray[np.float32]:
+        rows: list[NDArray[np.float32]] = []
         async for vectors in self._embedder.embed_texts(texts, model):
-            rows += [np.array(vector.values, dtype=np.float64) for vector in vectors]
+            rows += [np.array(vector.values, dtype=np.float32) for vector in vectors]
         return np.stack(rows)

@@ -26,8 +26,8 @@ from service_kit.errors import ServiceError, StoppingError
 from service_kit.workers import Workers
 
 PAGE = 500
-WINDOW = 32
-"""Writes under way at a time."""
+CHUNK = 100
+"""Documents written in one message; two messages are under way at a time."""
 
 _FINAL = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
 """Of writes that failed so, another attempt would change nothing."""
@@ -85,7 +85,9 @@ class Tagging:
         self._stopping = stopping
 
     async def answers(self, job: Job, place: Place) -> AsyncGenerator[pb.ClassifyBatchResponse]:
-        """Answers for each image. No more is read or written ahead than one page and one window.
+        """Answers for each image.
+
+        No more is read ahead than a page, and no more written than two messages.
 
         Raises:
             ServiceError: It cannot go on; what was answered is done.
@@ -105,6 +107,8 @@ class Tagging:
                         yield answer
                 page_token = page.next_page_token
                 if not page_token:
+                    if run.wrote:
+                        await self._search.refresh(job.index)
                     return
                 if self._stopping.is_set():
                     raise StoppingError
@@ -120,43 +124,85 @@ class Tagging:
             return
         classifier = await self._classifiers.of(job.labels, rows[0].vector.space)
         scores = await self._workers.run(lambda: classifier.scores(_matrix(rows)))
-        begun: deque[tuple[pb.ClassifyBatchResponse, asyncio.Task[ServiceError | None] | None]]
-        begun = deque()
+        begun: deque[asyncio.Task[list[_Answered]]] = deque()
         try:
-            for number, row in enumerate(rows):
-                answer = _answer(job, row.document.image_id, scores, number)
-                task = None
-                if job.write_tags and (tags := _new_tags(job, answer, row.document)):
-                    task = asyncio.create_task(self._write(job, row, tags, bulk))
-                begun.append((answer, task))
-                if len(begun) == WINDOW:
-                    yield await _finished(job, *begun.popleft(), run)
+            for start in range(0, len(rows), CHUNK):
+                numbers = range(start, min(start + CHUNK, len(rows)))
+                begun.append(asyncio.create_task(self._chunk(job, rows, numbers, scores, bulk)))
+                if len(begun) == 2:
+                    for answered in await begun.popleft():
+                        yield run.finished(job, answered)
             while begun:
-                yield await _finished(job, *begun.popleft(), run)
+                for answered in await begun.popleft():
+                    yield run.finished(job, answered)
         finally:  # nobody takes the answers any more
-            for _, left in begun:
-                if left is not None:
-                    left.cancel()
+            for left in begun:
+                left.cancel()
 
-    async def _write(
-        self, job: Job, row: search_pb.ListedDocument, tags: Sequence[str], bulk: BulkSearch
-    ) -> ServiceError | None:
-        """Adds tags to an image; gives why that failed."""
-        image_id = row.document.image_id
-        request = search_pb.UpsertDocumentsRequest(
-            index=job.index,
-            document=types.Document(image_id=image_id, tags=tags),
-            vector=row.vector,
-        )
+    async def _chunk(
+        self,
+        job: Job,
+        rows: Sequence[search_pb.ListedDocument],
+        numbers: range,
+        scores: Scores,
+        bulk: BulkSearch,
+    ) -> list["_Answered"]:
+        """Answers for some images of a page, their tags written."""
+        answered = [_answered(job, rows[number], scores, number) for number in numbers]
+        if not job.write_tags:
+            return answered
+        changed = [each for each in answered if each.tags]
+        if not changed:
+            return answered
+        requests = [
+            search_pb.UpsertDocumentsRequest(
+                index=job.index,
+                document=types.Document(image_id=each.answer.image_id, tags=each.tags),
+                vector=each.vector,
+            )
+            for each in changed
+        ]
         try:
-            outcome = await bulk.upsert(request, _MOVES)
-            if outcome == types.UPSERT_OUTCOME_CREATED:
-                # It was deleted after it was listed, and is not to come back without its file.
-                await self._search.delete(job.index, [image_id], types.REFRESH_POLICY_NONE)
-                return ContentNotFoundError(job.index, image_id)
-        except ServiceError as error:
-            return error
-        return None
+            outcomes = await bulk.upsert_many(requests, _MOVES)
+        except Exception as error:  # these images' own: their neighbours go on
+            outcomes = [error] * len(changed)
+        for each, outcome in zip(changed, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                each.error = outcome
+        back = [
+            each
+            for each, outcome in zip(changed, outcomes, strict=True)
+            if outcome == types.UPSERT_OUTCOME_CREATED
+        ]
+        if back:
+            # They were deleted after they were listed, and are not to come back without files.
+            ids = [each.answer.image_id for each in back]
+            try:
+                await self._search.delete(job.index, ids, types.REFRESH_POLICY_NONE)
+            except ServiceError as error:
+                for each in back:
+                    each.error = error
+            else:
+                for each in back:
+                    each.error = ContentNotFoundError(job.index, each.answer.image_id)
+        return answered
+
+
+@dataclass
+class _Answered:
+    """An image's answer on its way.
+
+    Attributes:
+        answer: Without the token.
+        vector: Of the image.
+        tags: Those that it lacks.
+        error: Why they were not written.
+    """
+
+    answer: pb.ClassifyBatchResponse
+    vector: types.Vector
+    tags: Sequence[str]
+    error: Exception | None = None
 
 
 @dataclass
@@ -167,36 +213,31 @@ class _Run:
         done: The last place up to which all is done.
         page_token: Of the page being answered.
         stuck: A write before has failed for now: `done` stays, so that it is tried again.
+        wrote: Something was written.
     """
 
     done: Place
     page_token: str = ""
     stuck: bool = False
+    wrote: bool = False
 
-
-async def _finished(
-    job: Job,
-    answer: pb.ClassifyBatchResponse,
-    task: asyncio.Task[ServiceError | None] | None,
-    run: _Run,
-) -> pb.ClassifyBatchResponse:
-    """Waits for an image's write, if there is one, and completes its answer."""
-    if task is not None:
-        try:
-            error = await task
-            if error is not None:
-                answer.error.CopyFrom(error.to_status())
-                run.stuck = run.stuck or error.code not in _FINAL
-        except Exception:  # this image's own: its neighbours go on
-            log.exception("tagging_failed")
+    def finished(self, job: Job, answered: _Answered) -> pb.ClassifyBatchResponse:
+        """Completes an image's answer."""
+        answer, error = answered.answer, answered.error
+        self.wrote = self.wrote or (job.write_tags and bool(answered.tags))
+        if isinstance(error, ServiceError):
+            answer.error.CopyFrom(error.to_status())
+            self.stuck = self.stuck or error.code not in _FINAL
+        elif error is not None:
+            log.error("tagging_failed", exc_info=error)
             what = "internal error; see the server's log"
             answer.error.CopyFrom(status_pb2.Status(code=code_pb2.INTERNAL, message=what))
-            run.stuck = True
-    if not run.stuck:
-        run.done = Place(run.page_token, answer.image_id, run.done.total)
-    answer.resume_token = to_token(run.done, job.digest)
-    answer.total_count = run.done.total
-    return answer
+            self.stuck = True
+        if not self.stuck:
+            self.done = Place(self.page_token, answer.image_id, self.done.total)
+        answer.resume_token = to_token(self.done, job.digest)
+        answer.total_count = self.done.total
+        return answer
 
 
 def _page_request(job: Job, page_token: str) -> search_pb.ListDocumentsRequest:
@@ -215,17 +256,14 @@ def _matrix(rows: Sequence[search_pb.ListedDocument]) -> NDArray[np.float32]:
     return np.array([row.vector.values for row in rows], dtype=np.float32)
 
 
-def _answer(job: Job, image_id: str, scores: Scores, number: int) -> pb.ClassifyBatchResponse:
+def _answered(job: Job, row: search_pb.ListedDocument, scores: Scores, number: int) -> _Answered:
     order = [] if scores.is_unknown(number) else scores.ranked(number, job.top_k)
     probabilities = scores.probabilities[number]
     kept = [label for label in order if probabilities[label] >= job.min_probability]
-    return pb.ClassifyBatchResponse(
-        image_id=image_id,
+    answer = pb.ClassifyBatchResponse(
+        image_id=row.document.image_id,
         labels=wire.label_scores(job.labels, scores, number, kept),
         unknown_probability=scores.unknown[number],
     )
-
-
-def _new_tags(job: Job, answer: pb.ClassifyBatchResponse, document: types.Document) -> list[str]:
     tags = [job.tag_prefix + label.name for label in answer.labels]
-    return [tag for tag in tags if tag not in document.tags]
+    return _Answered(answer, row.vector, [tag for tag in tags if tag not in row.document.tags])

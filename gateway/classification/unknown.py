@@ -52,13 +52,15 @@ class OpenSet:
         labels: (K, d), unit length.
         unrelated: (K, d): for each label, the mean of the texts that it is compared with.
         apart: (K,): how far each stands apart from them; more than 0.
-        rivals: (R, d), unit length: things that are none of the labels; may be empty.
+        background: (M, d): shared by all labels of a model.
+        rivals: (M,): which of the background are none of the labels, and compete with them.
     """
 
     labels: Matrix
     unrelated: Matrix
     apart: NDArray[np.float64]
-    rivals: Matrix
+    background: Matrix
+    rivals: NDArray[np.bool_]
 
 
 def open_set(labels: Matrix, background: Background) -> OpenSet:
@@ -72,24 +74,23 @@ def open_set(labels: Matrix, background: Background) -> OpenSet:
         background: Of the same model.
     """
     count = len(labels)
+    kept = _unlike(labels, background.vectors)
     if background.understood or count == 1:
-        kept = _unlike(labels, background.vectors)
-        mean = np.broadcast_to(kept.mean(0), labels.shape)
-        rivals = kept if background.understood else kept[:0]
+        mean = np.broadcast_to(background.vectors[kept].mean(0), labels.shape)
     else:
         mean = (labels.sum(0) - labels) / (count - 1)
-        rivals = labels[:0]
     # Texts that are all but the same leave nothing to tell them by; any image is then unknown.
     apart = np.maximum(1 - (labels * mean).sum(1), 1e-3)
-    return OpenSet(labels, mean, apart, rivals)
+    rivals = kept & background.understood
+    return OpenSet(labels, mean, apart, background.vectors, rivals)
 
 
-def _unlike(labels: Matrix, background: Matrix) -> Matrix:
-    """The background without what is nearly one of the labels; all of it if that is all."""
+def _unlike(labels: Matrix, background: Matrix) -> NDArray[np.bool_]:
+    """(M,): the background without what is nearly one of the labels; all of it if that is all."""
     alike = labels @ background.T
     usual = alike.mean(1, keepdims=True)
     near = (alike - usual > _NEAR * (1 - usual)).any(0)
-    return background if near.all() else background[~near]
+    return np.asarray(near if near.all() else ~near)
 
 
 def unknown_logits(
@@ -107,6 +108,7 @@ def unknown_logits(
     best = similarities.argmax(1)
     usual = (images * among.unrelated[best]).sum(1)
     logits = scale * (usual + least_share * among.apart[best])
-    if len(among.rivals):
-        logits = np.maximum(logits, scale * (images @ among.rivals.T).max(1))
+    if among.rivals.any():
+        theirs = (images @ among.background.T)[:, among.rivals]
+        logits = np.maximum(logits, scale * theirs.max(1))
     return np.asarray(logits)

@@ -1,6 +1,7 @@
 """Zero-shot classification (Radford et al. 2021), with "unknown" as one more class."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ class Classifier:
         return Scores(similarities, weights[:, :-1], weights[:, -1])
 
 
-def ensemble(vectors: Matrix, groups: list[int]) -> Matrix:
+def ensemble(vectors: NDArray[np.floating[Any]], groups: list[int]) -> Matrix:
     """Averages the vectors of each label's sentences.
 
     Args:
@@ -83,6 +84,6 @@ def ensemble(vectors: Matrix, groups: list[int]) -> Matrix:
         (len(groups), d), unit length.
     """
     starts = np.cumsum([0, *groups[:-1]])
-    sums = np.add.reduceat(vectors, starts, axis=0)
+    sums = np.add.reduceat(vectors, starts, axis=0, dtype=np.float64)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     return np.asarray(sums / np.maximum(lengths, 1e-9))

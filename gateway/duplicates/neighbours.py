@@ -12,7 +12,7 @@ from PIL import Image
 
 from gateway.candidates import Candidate, both
 from gateway.clients import Search
-from gateway.forms import unframed_hash
+from gateway.forms import unframed_hashes
 from gateway.store import THUMBNAIL, ImageStore
 from service_kit.workers import Workers
 
@@ -177,18 +177,12 @@ class Neighbours:
         A frame moves a vector far, and a hash altogether; without it the hash is as it was.
         """
         inner = await asyncio.gather(
-            *(self._unframed_hash(wanted.index, each.document.image_id) for each in listed)
+            *(self._unframed_hashes(wanted.index, each.document.image_id) for each in listed)
         )
         known = [
-            [
-                (phash, distance)
-                for phash, distance in (
-                    (each.document.phash, _HASH_DISTANCE),
-                    (unframed, _UNFRAMED_DISTANCE),
-                )
-                if len(phash) == 16
-            ]
-            for each, unframed in zip(listed, inner, strict=True)
+            [(each.document.phash, _HASH_DISTANCE)] * (len(each.document.phash) == 16)
+            + [(phash, _UNFRAMED_DISTANCE) for phash in hashes]
+            for each, hashes in zip(listed, inner, strict=True)
         ]
         hashed = [(each, hashes) for each, hashes in zip(listed, known, strict=True) if hashes]
         requests = [
@@ -207,18 +201,18 @@ class Neighbours:
         }
         return [by_id.get(each.document.image_id, ()) for each in listed]
 
-    async def _unframed_hash(self, index: str, image_id: str) -> str:
-        """The hash of what is within an image's frame; "" without a frame, or a thumbnail."""
+    async def _unframed_hashes(self, index: str, image_id: str) -> list[str]:
+        """The hashes of what is within an image's frame; none without one, or a thumbnail."""
         thumbnail = await self._store.read(index, THUMBNAIL, image_id)
-        return "" if thumbnail is None else await self._workers.run(_unframed_hash, thumbnail)
+        return [] if thumbnail is None else await self._workers.run(_unframed_hashes, thumbnail)
 
 
-def _unframed_hash(thumbnail: bytes) -> str:
+def _unframed_hashes(thumbnail: bytes) -> list[str]:
     try:
         with Image.open(io.BytesIO(thumbnail)) as opened:
-            return unframed_hash(opened.convert("RGB")) or ""
+            return unframed_hashes(opened.convert("RGB"))
     except (OSError, ValueError):
-        return ""
+        return []
 
 
 def threshold(scores: Sequence[float], images: int) -> float:

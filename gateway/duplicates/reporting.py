@@ -115,7 +115,8 @@ class Reporter:
         documents: dict[str, types.Document] = {}
         for begin in range(0, len(ids), _AT_A_TIME):
             for found in await self._search.documents(index, ids[begin : begin + _AT_A_TIME]):
-                documents[found.document.image_id] = found.document
+                if found is not None:
+                    documents[found.document.image_id] = found.document
         return documents
 
 

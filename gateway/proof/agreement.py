@@ -15,6 +15,8 @@ _FLAT = 4.0
 _SIGMAS = (0.0, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.3)
 _ALIKE = 0.5
 _CELLS = 16
+_TONES = 24
+_SAMPLE = 2000
 
 
 @dataclass(frozen=True)
@@ -90,29 +92,57 @@ def as_bright(query: Plane, image: Plane, shared: NDArray[np.bool_]) -> Plane:
 
     By least squares with Huber's weights, so that what was put over it counts less.
     """
-    rows, wanted = query[shared], image[shared]
-    step = max(1, len(rows) // 4000)
-    sample = np.column_stack([rows[::step], np.ones(len(rows[::step]))]).astype(np.float64)
-    target = wanted[::step].astype(np.float64)
-    weights = np.ones(len(target))
+    places = np.flatnonzero(shared)
+    places = places[:: max(1, len(places) // _SAMPLE)]
+    sample = np.column_stack([query.reshape(-1, 3)[places], np.ones(len(places), np.float32)])
+    wanted = image.reshape(-1)[places]
+    weights = np.ones(len(wanted), np.float32)
     # A channel that is a copy of another leaves the mix undetermined: prefer a small one.
-    prior = np.diag([4.0, 4.0, 4.0, 1e-3]) * len(target) / 100
+    prior = np.diag([4.0, 4.0, 4.0, 1e-3]) * len(wanted) / 100
     mix = np.zeros(4)
     for _ in range(3):
-        weighted = sample * weights[:, None]
-        mix = np.linalg.solve(weighted.T @ sample + prior, weighted.T @ target)
-        away = np.abs(sample @ mix - target)
+        # Small enough that NumPy's BLAS takes one core.
+        weighted = (sample * weights[:, None]).T
+        mix = np.linalg.solve(weighted @ sample + prior, weighted @ wanted)
+        away = np.abs(sample @ mix - wanted)
         bound = max(2.0, 1.5 * float(np.median(away)))
-        weights = np.minimum(1.0, bound / np.maximum(away, 1e-6))
-    return np.asarray(query @ mix[:3].astype(np.float32) + np.float32(mix[3]), np.float32)
+        weights = (bound / np.maximum(away, bound)).astype(np.float32)
+    mixed = np.asarray(cv2.transform(query, mix[None].astype(np.float32)), np.float32)
+    return _toned(mixed, mixed.reshape(-1)[places], wanted)
+
+
+def _toned(plane: Plane, sample: Plane, wanted: Plane) -> Plane:
+    """Bends brightness by a rising curve: gamma, and what became all white or all black.
+
+    Args:
+        plane: (h, w).
+        sample: (n,) pixels of it.
+        wanted: (n,) what they should become.
+    """
+    order = np.argsort(sample, kind="stable")
+    count = len(order) // _TONES
+    if count < 8:
+        return plane
+    parts = order[: count * _TONES].reshape(_TONES, count)
+    at, to = np.median(sample[parts], axis=1), np.median(wanted[parts], axis=1)
+    at = np.maximum.accumulate(at + np.arange(_TONES) * 1e-3)
+    to = np.maximum.accumulate(to)
+    # Beyond the ends of the curve it goes on as before: what is rare there tells nothing.
+    levels = np.arange(256, dtype=np.float32)
+    offsets = np.interp(levels, at, to - at).astype(np.float32)
+    nearest = np.rint(np.clip(plane, 0, 255)).astype(np.uint8)
+    return np.asarray(np.clip(plane + cv2.LUT(nearest, offsets), 0, 255), np.float32)
 
 
 def correlation(a: Plane, b: Plane, where: NDArray[np.bool_]) -> float:
     """Pearson's, of two planes; 0 if one is flat."""
-    x, y = a[where].astype(np.float64), b[where].astype(np.float64)
+    x, y = a[where], b[where]
+    if not len(x):
+        return 0.0
     x, y = x - x.mean(), y - y.mean()
-    norm = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / norm) if norm > 1e-6 * len(x) else 0.0
+    # Products and sums, not NumPy's dot: its BLAS would take every core.
+    norm = float(np.sqrt(float((x * x).sum()) * float((y * y).sum())))
+    return float((x * y).sum()) / norm if norm > 1e-6 * len(x) else 0.0
 
 
 def _as_sharp(
@@ -186,9 +216,9 @@ def _local(
 
 def _kept(alike: Plane, structures: tuple[Plane, Plane], window: int) -> float:
     unlike = ((alike < _ALIKE) & (np.maximum(*structures) > 0.2)).astype(np.uint8)
-    unlike = cv2.morphologyEx(unlike, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    unlike = cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
-    count, _, found, _ = cv2.connectedComponentsWithStats(unlike, connectivity=8)
+    core = cv2.morphologyEx(unlike, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    joined = cv2.morphologyEx(core, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    count, _, found, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     outside = np.ones(alike.shape, bool)
     for x, y, width, height, area in found[1:count]:
         if area >= window**2 / 4:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gateway.proof import geometry
 from gateway.proof.boxes import WHOLE, Box
 from gateway.proof.changes import boxes, changed
-from gateway.proof.colours import is_grey, is_recoloured
+from gateway.proof.colours import is_one_grey, is_recoloured
 from gateway.proof.features import Features
 from gateway.proof.overlaps import Overlap
 from gateway.proof.proving import Proof, prove
@@ -21,7 +21,7 @@ from gateway.proof.surroundings import Surroundings, surroundings
 _ALL = 0.97
 # Lengths that differ by less are the same size.
 _SAME_SIZE = 0.03
-_SAME_ANGLE = 1.0
+_SAME_ANGLE = 1.5
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _relations(
     around = _around(image, shared.of_image, shared.image_box, turned)
     around_query = _around(query, shared.of_query, shared.query_box, turned)
     same = proof.agreement.shared & ~(cv2.dilate(differs.astype(np.uint8), np.ones((5, 5))) > 0)
-    greys = [is_grey(each, same) for each in (proof.frame.query, proof.frame.image)]
+    one_grey = is_one_grey(proof.frame, same)
     says = {
         Relation.COLLAGE: Surroundings.PICTURES in (around, around_query),
         Relation.MIRRORED: proof.is_mirrored,
@@ -128,9 +128,9 @@ def _relations(
         Relation.WIDER: around is Surroundings.SCENE,
         Relation.PADDED: around is Surroundings.BORDER,
         Relation.OVERLAID: bool(found),
-        Relation.GREYSCALE: greys[0] != greys[1],
-        Relation.RECOLOURED: is_recoloured(proof.frame, same, greys[0] != greys[1]),
-        Relation.BLURRED: is_blurred(proof.frame, proof.agreement, same),
+        Relation.GREYSCALE: one_grey,
+        Relation.RECOLOURED: is_recoloured(proof.frame, same, one_grey),
+        Relation.BLURRED: is_blurred(query.luma, image.luma, proof.map_, found),
         Relation.RESIZED: _is_resized(query, image, homography),
     }
     relations = tuple(relation for relation, holds in says.items() if holds)

@@ -5,11 +5,12 @@ picture, among them other photos of one scene, windows of one program and produc
 differ by their label: see benchmarks/versions.py.
 """
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.proof import geometry
-from gateway.proof.agreement import Agreement
+from gateway.proof.agreement import Agreement, correlation
 from gateway.proof.frames import Frame
 from gateway.proof.geometry import Map
 from gateway.proof.matching import MAX_MATCHES, Keypoints
@@ -17,6 +18,11 @@ from gateway.proof.overlaps import Overlap
 
 _TOLERANCE = 3.0
 _LEAST_CORRELATION = 0.55
+# Of what is finer than windows of a 24th of the side: grey levels, and correlation.
+_LEAST_DETAIL = 1.5
+_MUCH_DETAIL = 4.0
+_DETAILS_ALIKE = 0.6
+_LEAST_TURNS = 0.02
 
 
 def pairs_of(map_: Map, query: Keypoints, image: Keypoints) -> int:
@@ -76,7 +82,7 @@ def _same_everywhere(agreed: Agreement, shared: Overlap, pairs: int, share: floa
     """Keypoints agree, and all of the structure does."""
     if pairs >= 8 and share >= 0.1:
         return agreed.share >= 0.93
-    few = pairs >= 5 and share >= 0.5 and agreed.places >= 20
+    few = pairs >= 5 and (agreed.places >= 80 or (share >= 0.5 and agreed.places >= 20))
     return few and agreed.share >= 0.97 and max(shared.of_query, shared.of_image) > 0.9
 
 
@@ -84,17 +90,38 @@ def _partly_covered(agreed: Agreement, pairs: int, share: float) -> bool:
     """So many keypoints agree that something may have been put over a part."""
     if pairs >= 60 and share >= 0.5:
         return agreed.share >= 0.5 and (agreed.kept >= 0.3 or agreed.share >= 0.85)
-    return pairs >= 20 and share >= 0.25 and agreed.share >= 0.55 and agreed.kept >= 0.6
+    return pairs >= 24 and share >= 0.25 and agreed.share >= 0.55 and agreed.kept >= 0.6
 
 
 def _same_from_afar(agreed: Agreement, shared: Overlap) -> bool:
     """Too few keypoints, but the whole pictures agree everywhere, as far as they show anything."""
     side = max(agreed.image.shape)
-    return (
-        min(shared.of_query, shared.of_image) > 0.85
-        and agreed.places >= 12
-        and (
-            (agreed.share >= 0.95 and agreed.blur <= 2.0 * side / 256)
-            or (agreed.share >= 0.98 and agreed.blur <= 4.0 * side / 256)
-        )
-    )
+    if min(shared.of_query, shared.of_image) < 0.85 or agreed.places < 12:
+        return False
+    sharp = agreed.share >= 0.95 and agreed.blur <= 2.0 * side / 256
+    if not sharp and (agreed.share < 0.98 or agreed.blur > 4.0 * side / 256):
+        return False
+    # Skies and walls have the same slow gradients everywhere.
+    details = [_details(each, side / 24) for each in (agreed.query, agreed.image)]
+    contrast = min(float(each[agreed.shared].std()) for each in details)
+    alike = correlation(details[0], details[1], agreed.shared)
+    if contrast < _LEAST_DETAIL or alike < _DETAILS_ALIKE:
+        return False
+    return contrast > _MUCH_DETAIL or _turns(agreed) > _LEAST_TURNS
+
+
+def _turns(agreed: Agreement) -> float:
+    """How much the directions of the image's gradients differ: 0 all one, 1 all alike.
+
+    The ratio of the eigenvalues of its structure tensor (Förstner and Gülch 1987).
+    """
+    across = cv2.Sobel(agreed.image, cv2.CV_32F, 1, 0)[agreed.shared]
+    down = cv2.Sobel(agreed.image, cv2.CV_32F, 0, 1)[agreed.shared]
+    both = float((across * down).mean())
+    tensor = np.array([(float((across**2).mean()), both), (both, float((down**2).mean()))])
+    smaller, larger = np.linalg.eigvalsh(tensor)
+    return float(smaller / larger) if larger > 1e-6 else 0.0
+
+
+def _details(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    return plane - np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)

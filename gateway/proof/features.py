@@ -12,8 +12,12 @@ WORKING_SIDE = 512
 MAX_KEYPOINTS = 400
 _DETECTION_SIDE = 288
 # Below OpenCV's 0.04, for blurred and faint pictures: the strongest are kept of too many.
-_CONTRAST = 0.015
+_CONTRAST = 0.02
+_SMALL_SIDE = 128
 _COARSE = 32
+_EVEN_SIGMA = 12.0
+_EVEN_CONTRAST = 45.0
+_EVEN_FLOOR = 6.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Features:
         angles: (n,) float32: their directions in radians, clockwise from the x axis.
         descriptors: (n, 128) uint8: RootSIFT, of length 255.
         luma: (height, width) uint8.
+        small: (h, w) uint8: luma of at most 128 a side, for aligning.
         coarse: (32, 32) float32: the whole picture squeezed into a square, without its slow
             gradients, of length 1; zeros if it is flat.
     """
@@ -56,6 +61,7 @@ class Features:
     angles: NDArray[np.float32]
     descriptors: NDArray[np.uint8]
     luma: NDArray[np.uint8]
+    small: NDArray[np.uint8]
     coarse: NDArray[np.float32]
 
 
@@ -84,12 +90,12 @@ def features(picture: Picture) -> Features:
     cv2.setNumThreads(1)
     luma = np.asarray(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     height, width = luma.shape
-    by = min(1.0, _DETECTION_SIDE / max(height, width))
-    size = max(1, round(width * by)), max(1, round(height * by))
-    small = luma if by == 1 else cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
-    found, descriptors = cv2.SIFT.create(
-        nfeatures=MAX_KEYPOINTS, contrastThreshold=_CONTRAST
-    ).detectAndCompute(small, None)
+    detected = _within(luma, _DETECTION_SIDE)
+    size = detected.shape[::-1]
+    sift = cv2.SIFT.create(nfeatures=MAX_KEYPOINTS, contrastThreshold=_CONTRAST)
+    everywhere = np.full(detected.shape, 255, np.uint8)
+    found, computed = sift.detectAndCompute(_even(detected), everywhere)
+    descriptors = np.asarray(computed if found else np.zeros((0, 128)), np.float32)
     across = np.array([width / size[0], height / size[1]])
     rows = np.array(
         [(point.pt[0], point.pt[1], point.size, point.angle) for point in found], np.float32
@@ -101,15 +107,38 @@ def features(picture: Picture) -> Features:
         angles=np.radians(rows[:, 3]),
         descriptors=_root(descriptors),
         luma=luma,
+        small=_within(detected, _SMALL_SIDE),
         coarse=_coarse(luma),
     )
 
 
-def _root(descriptors: NDArray[np.float32] | None) -> NDArray[np.uint8]:
-    if descriptors is None or not len(descriptors):
-        return np.zeros((0, 128), np.uint8)
+def _within(luma: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """At most so many pixels a side."""
+    height, width = luma.shape
+    by = side / max(height, width)
+    if by >= 1:
+        return luma
+    size = max(1, round(width * by)), max(1, round(height * by))
+    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _even(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Gives all places about the same contrast.
+
+    So that the strongest keypoints are not all in one bright part of a picture, and a faint
+    picture beside others has some as well.
+    """
+    plane = luma.astype(np.float32)
+    mean = cv2.GaussianBlur(plane, (0, 0), _EVEN_SIGMA)
+    square = cv2.GaussianBlur(plane * plane, (0, 0), _EVEN_SIGMA)
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+    even = 128 + _EVEN_CONTRAST * (plane - mean) / (deviation + _EVEN_FLOOR)
+    return np.asarray(np.clip(even, 0, 255), np.uint8)
+
+
+def _root(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
     sums = np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6)
-    return np.rint(np.sqrt(descriptors / sums) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.sqrt(descriptors / sums) * 255), np.uint8)
 
 
 def _coarse(luma: NDArray[np.uint8]) -> NDArray[np.float32]:

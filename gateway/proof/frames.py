@@ -1,6 +1,7 @@
 """Two pictures laid over each other, pixel by pixel."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,9 +45,10 @@ def frame(query: NDArray[np.uint8], image: NDArray[np.uint8], map_: Map, side: i
     if geometry.scale_of(map_) <= 1:
         from_query, from_image = map_, np.eye(3)
     else:
-        from_query, from_image = np.eye(3), np.linalg.inv(map_)
+        from_query, from_image = np.eye(3), geometry.inverse(map_)
     shapes = [(each.shape[1], each.shape[0]) for each in (query, image)]
-    low, high = np.full(2, -np.inf), np.full(2, np.inf)
+    low: NDArray[Any] = np.full(2, -np.inf)
+    high: NDArray[Any] = np.full(2, np.inf)
     for (width, height), to in zip(shapes, (from_query, from_image), strict=True):
         edges = geometry.apply(to, geometry.corners(width, height))
         low, high = np.maximum(low, edges.min(axis=0)), np.minimum(high, edges.max(axis=0))
@@ -55,8 +57,8 @@ def frame(query: NDArray[np.uint8], image: NDArray[np.uint8], map_: Map, side: i
         return None
     by = min(1.0, side / float((high - low).max()))
     size = np.maximum(1, np.rint((high - low) * by)).astype(int)
-    shift = geometry.scaling(*(size / (high - low)))
-    shift[:2, 2] = -shift[:2, :2] @ low
+    by_x, by_y = size / (high - low)
+    shift = np.array([(by_x, 0, -by_x * low[0]), (0, by_y, -by_y * low[1]), (0, 0, 1)])
     from_query, from_image = shift @ from_query, shift @ from_image
     width, height = int(size[0]), int(size[1])
     if min(width, height) < 8:

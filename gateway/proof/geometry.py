@@ -5,6 +5,8 @@ Features.points. Maps are affine: versions are scaled, turned, moved and squeeze
 photographed from elsewhere, and fewer degrees of freedom let less chance in.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,9 +40,14 @@ def is_plausible(map_: Map) -> bool:
     )
 
 
-def apply(map_: Map, points: NDArray[np.floating]) -> NDArray[np.float64]:
+def apply(map_: Map, points: NDArray[Any]) -> NDArray[np.float64]:
     """Where a map takes points, (n, 2)."""
     return np.asarray(points @ map_[:2, :2].T + map_[:2, 2], np.float64)
+
+
+def inverse(map_: Map) -> Map:
+    """The map back."""
+    return np.asarray(np.linalg.inv(map_), np.float64)
 
 
 def corners(width: float, height: float) -> NDArray[np.float64]:
@@ -80,13 +87,15 @@ def candidates(query: Keypoints, image: Keypoints) -> list[tuple[Map, int]]:
     return sorted(found, key=lambda each: -each[1])
 
 
-def _similarities(scales: NDArray[np.float32], turns: NDArray[np.float32]) -> NDArray[np.float64]:
+def _similarities(scales: NDArray[np.floating], turns: NDArray[np.floating]) -> NDArray[np.float64]:
     """(n, 2, 2) matrices."""
     cos, sin = scales * np.cos(turns), scales * np.sin(turns)
     return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2).astype(np.float64)
 
 
-def _same_similarity(scales: NDArray[np.float32], turns: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _same_similarity(
+    scales: NDArray[np.floating], turns: NDArray[np.floating]
+) -> NDArray[np.bool_]:
     """(n, n): which pairs are scaled and turned alike."""
     logs = np.log(np.maximum(scales, 1e-6))
     by_size = np.abs(logs[:, None] - logs[None]) < _SIZE_TOLERANCE
@@ -98,8 +107,8 @@ def _refined(
     inliers: NDArray[np.bool_],
     query: Keypoints,
     image: Keypoints,
-    scales: NDArray[np.float32],
-    turns: NDArray[np.float32],
+    scales: NDArray[np.floating],
+    turns: NDArray[np.floating],
 ) -> tuple[Map, int] | None:
     map_: Map | None = None
     for tolerance in _TOLERANCES:
@@ -155,13 +164,13 @@ def places(a: NDArray[np.float32], b: NDArray[np.float32]) -> int:
 def centred(map_: Map) -> NDArray[np.float64]:
     """(2, 3) as OpenCV takes it, which has the centre of the first pixel at 0, 0."""
     half = np.array([(1, 0, 0.5), (0, 1, 0.5), (0, 0, 1)])
-    return np.asarray((np.linalg.inv(half) @ map_ @ half)[:2], np.float64)
+    return np.asarray((inverse(half) @ map_ @ half)[:2], np.float64)
 
 
 def uncentred(warp: NDArray[np.floating]) -> Map:
     """The map of a (2, 3) matrix of OpenCV."""
     half = np.array([(1, 0, 0.5), (0, 1, 0.5), (0, 0, 1)])
-    return np.asarray(half @ np.vstack([warp, (0, 0, 1)]) @ np.linalg.inv(half), np.float64)
+    return np.asarray(half @ np.vstack([warp, (0, 0, 1)]) @ inverse(half), np.float64)
 
 
 def scaling(x: float, y: float) -> Map:

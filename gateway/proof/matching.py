@@ -72,5 +72,6 @@ def match(query: Keypoints, image: Keypoints) -> tuple[Keypoints, Keypoints]:
 
 def _products(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Cosines of descriptors, by OpenCV: NumPy's BLAS would take every core."""
-    unit = [rows.astype(np.float32) / np.float32(255) for rows in (a, b)]
-    return np.asarray(cv2.gemm(unit[0], unit[1], 1.0, None, 0.0, flags=cv2.GEMM_2_T), np.float32)
+    unit = [np.asarray(rows / np.float32(255), np.float32) for rows in (a, b)]
+    nothing = np.zeros((len(a), len(b)), np.float32)
+    return np.asarray(cv2.gemm(unit[0], unit[1], 1.0, nothing, 0.0, flags=cv2.GEMM_2_T), np.float32)

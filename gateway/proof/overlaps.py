@@ -41,7 +41,7 @@ def overlap(map_: Map) -> Overlap | None:
     area = abs(_area(polygon))
     if area <= 1e-6:
         return None
-    back = geometry.apply(np.linalg.inv(map_), polygon)
+    back = geometry.apply(geometry.inverse(map_), polygon)
     whole = abs(float(np.linalg.det(map_[:2, :2])))
     return Overlap(
         of_query=min(1.0, area / whole),

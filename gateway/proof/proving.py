@@ -7,7 +7,7 @@ import numpy as np
 
 from gateway.proof import geometry
 from gateway.proof.agreement import Agreement, agreement
-from gateway.proof.aligning import aligned
+from gateway.proof.aligning import aligned, simplest
 from gateway.proof.evidence import confidence, pair_share, pairs_of
 from gateway.proof.features import Features
 from gateway.proof.frames import Frame, frame
@@ -121,11 +121,12 @@ def _checked(
     pairs = pairs_of(map_, matches.query_pairs, matches.image_pairs)
     tried = [map_]
     if pairs < _EXACT_PAIRS:
-        better = aligned(query.luma, image.luma, map_ @ mirror)
-        if better:
-            tried.append(better[0] @ np.linalg.inv(mirror))
+        better = aligned(query, image, map_ @ mirror)
+        if better is not None:
+            tried.append(better @ mirror)
     best: Proof | None = None
-    for each in tried:
+    for free in tried:
+        each = simplest(query, image, free @ mirror) @ mirror
         laid = frame(query.picture.pixels, image.picture.pixels, each @ mirror, _SIDE)
         agreed = agreement(laid) if laid else None
         shared = overlap(_in_fractions(each @ mirror, query, image))

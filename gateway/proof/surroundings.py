@@ -10,11 +10,19 @@ from gateway.proof.boxes import Box
 
 # Shares of a side: what is outside by less is the error of alignment.
 _MARGIN = 0.012
-# How much sharper than inside an edge of the box is where something else begins.
-_STEP = 2.5
-_LEAST_STEP = 6.0
-_FLAT = 3.0
-_PLAIN = 0.45
+# How much larger the change across the edges is than elsewhere, on average of the sides, where
+# something else begins: a border, or another picture.
+_TO_BORDER = 2.0
+_TO_PICTURE = 3.0
+# The same where no place changes as much as the edges do, all of them.
+_TO_STRONGEST = 2.2
+_STRIP = 2
+# Grey levels that count as no change, and the most that one side says.
+_NO_CHANGE = 0.5
+_MOST = 20.0
+# Standard deviation in grey levels of what was drawn flat, once it was compressed.
+_FLAT = 0.8
+_PLAIN = 0.4
 
 
 class Surroundings(Enum):
@@ -39,7 +47,7 @@ def surroundings(luma: NDArray[np.uint8], box: Box) -> Surroundings:
     height, width = luma.shape
     left, right = round(box.left * width), round(box.right * width)
     top, bottom = round(box.top * height), round(box.bottom * height)
-    steps = []
+    steps: list[tuple[float, bool]] = []
     upright, lying = luma[top:bottom].astype(np.float32), luma[:, left:right].T.astype(np.float32)
     for lines, edge, room in (
         (upright, left, box.left),
@@ -48,26 +56,38 @@ def surroundings(luma: NDArray[np.uint8], box: Box) -> Surroundings:
         (lying, bottom, 1 - box.bottom),
     ):
         if room > _MARGIN and lines.size:
-            steps.append(_is_step(lines, edge))
+            steps += _steps(lines, edge)
     if not steps:
         return Surroundings.NOTHING
-    if sum(steps) < len(steps) / 2:
-        return Surroundings.SCENE
+    step = float(np.exp(np.mean([np.log(times) for times, _ in steps])))
     outside = np.ones(luma.shape, bool)
     outside[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2] = False
-    return Surroundings.BORDER if _flat_share(luma, outside) > _PLAIN else Surroundings.PICTURES
+    if step > _TO_BORDER and _flat_share(luma, outside) > _PLAIN:
+        return Surroundings.BORDER
+    strongest = len(steps) > 1 and all(most for _, most in steps)
+    if step > (_TO_STRONGEST if strongest else _TO_PICTURE):
+        return Surroundings.PICTURES
+    return Surroundings.SCENE
 
 
-def _is_step(lines: NDArray[np.float32], edge: int) -> bool:
-    """Whether rows change at a column, within two pixels, more than they do elsewhere inside."""
-    gap = 3
-    changes = np.abs(lines[:, gap:] - lines[:, :-gap]).mean(axis=0)
-    low, high = max(0, edge - gap - 2), min(len(changes), edge + 3)
-    if low >= high:
-        return False
-    near = changes[low:high].max()
-    usual = float(np.median(changes))
-    return bool(near > max(_LEAST_STEP, _STEP * usual))
+def _steps(lines: NDArray[np.float32], edge: int) -> list[tuple[float, bool]]:
+    """How many times larger rows change at a column than at others, and whether they do most there.
+
+    Nothing where there are no others.
+    """
+    rows = cv2.resize(
+        lines, (lines.shape[1], max(1, len(lines) // 4)), interpolation=cv2.INTER_AREA
+    )
+    sums = np.cumsum(np.pad(rows, ((0, 0), (1, 0))), axis=1)
+    means = (sums[:, _STRIP:] - sums[:, :-_STRIP]) / _STRIP
+    # changes[i] is that between the strips before and after column i + _STRIP.
+    changes = np.abs(means[:, _STRIP:] - means[:, :-_STRIP]).mean(axis=0)
+    low, high = max(0, edge - _STRIP - 1), min(len(changes), edge - _STRIP + 2)
+    others = np.delete(changes, slice(max(0, low - _STRIP), high + _STRIP))
+    if low >= high or not len(others):
+        return []
+    change, usual = float(changes[low:high].max()), float(np.median(others))
+    return [(min(_MOST, max(1.0, change / max(usual, _NO_CHANGE))), change > others.max())]
 
 
 def _flat_share(luma: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:

@@ -9,6 +9,11 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// Text with `code` in it.
+function prose(text) {
+  return text.split("`").map((part, n) => (n % 2 ? make("code", {}, part) : part));
+}
+
 function resolve(document_, schema) {
   if (!schema.$ref) return [schema, null];
   const path = schema.$ref.slice(2).split("/");
@@ -35,14 +40,14 @@ function fields(document_, schema) {
   for (const [name, property] of Object.entries(schema.properties ?? {})) {
     const label = [make("code", {}, name), make("span", { class: "quiet" }, ` ${kindOf(document_, property)}`)];
     const below = inner(document_, property);
-    const what = property.description ? make("div", { class: "what" }, property.description) : null;
+    const what = property.description ? make("div", { class: "what" }, ...prose(property.description)) : null;
     if (below.properties || (below.enum && below.description)) {
       // Filled when it is opened: messages contain one another.
       const details = make("details", {}, make("summary", {}, ...label));
       details.addEventListener("toggle", () => {
         if (details.childElementCount > 1) return;
         details.append(
-          below.properties ? fields(document_, below) : make("div", { class: "what" }, below.description),
+          below.properties ? fields(document_, below) : make("div", { class: "what" }, ...prose(below.description)),
         );
       });
       list.append(make("li", {}, details, what));
@@ -58,14 +63,14 @@ function parameters(document_, operation) {
   const properties = Object.fromEntries(
     operation.parameters.map((each) => [each.name, { ...each.schema, description: each.description }]),
   );
-  return make("section", {}, make("h4", {}, "Parameters"), fields(document_, { properties }));
+  return make("section", {}, make("h3", {}, "Parameters"), fields(document_, { properties }));
 }
 
 function content(document_, title, carrier) {
   const [kind, media] = Object.entries(carrier?.content ?? {})[0] ?? [];
   if (!kind) return null;
   const schema = inner(document_, media.schema);
-  return make("section", {}, make("h4", {}, `${title}: ${kind}`), fields(document_, schema));
+  return make("section", {}, make("h3", {}, `${title}: ${kind}`), fields(document_, schema));
 }
 
 function curl(path, method, operation) {
@@ -90,7 +95,7 @@ function section(document_, path, method, operation) {
       make("code", {}, path),
       make("span", { class: "quiet" }, ` ${operation.summary}`),
     ),
-    make("p", {}, operation.description),
+    make("p", {}, ...prose(operation.description)),
     make("pre", { tabindex: "0" }, curl(path, method, operation)),
     parameters(document_, operation),
     content(document_, "Body", operation.requestBody),
@@ -110,7 +115,7 @@ function show(document_) {
       byTag.get(tag).append(section(document_, path, method, operation));
     }
   }
-  const about = document_.info.description.split("\n\n").map((text) => make("p", {}, text));
+  const about = document_.info.description.split("\n\n").map((text) => make("p", {}, ...prose(text)));
   main.replaceChildren(...about, ...byTag.values());
   main.removeAttribute("aria-busy");
   document.getElementById(location.hash.slice(1))?.setAttribute("open", "");

@@ -24,7 +24,7 @@ strings, times are RFC 3339. Images travel as themselves, never in JSON: an imag
 sent to `/query-images` first, and named by its id from then on.
 
 Errors are RFC 9457 problems; `reason` is stable. What is no GET needs the header
-`X-Requested-With: imagesearch`, or `Authorization`, which is passed on to the gateway.
+`X-Requested-With: imagesearch`, or `Authorization: Bearer KEY`, which goes on to the gateway.
 """
 
 _PROBLEM: Schema = {

@@ -5,6 +5,8 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from imagesearch_web.messages import map_entry
+
 Schema = dict[str, Any]
 
 _SCALARS: Mapping[int, Schema] = {
@@ -55,9 +57,8 @@ class Schemas:
         return self._described(schema, message.full_name)
 
     def _field(self, field: FieldDescriptor) -> Schema:
-        kind = field.message_type
-        if kind is not None and kind.GetOptions().map_entry:
-            values = self._one(kind.fields_by_name["value"])
+        if (entry := map_entry(field)) is not None:
+            values = self._one(entry.fields_by_name["value"])
             schema: Schema = {"type": "object", "additionalProperties": values}
         elif field.is_repeated:
             schema = {"type": "array", "items": self._one(field)}

@@ -112,7 +112,7 @@ async def test_bad_conditions(
 
 async def test_so_many_at_a_time_are_refused(search: SearchServiceAsyncStub, hashed: str) -> None:
     few = types.Filter(any_of=types.FilterList(filters=[similar()] * 8))
-    many = types.Filter(any_of=types.FilterList(filters=[similar()] * 61))
+    many = types.Filter(any_of=types.FilterList(filters=[similar()] * 63))
 
     assert await listed(search, hashed, few) == within(3)
     assert (await refusal(listed(search, hashed, many))).code == grpc.StatusCode.INVALID_ARGUMENT

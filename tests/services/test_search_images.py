@@ -382,7 +382,7 @@ BROKEN = {
     ),
     "filter": (
         pb.SearchImagesRequest(terms=[pb.QueryTerm(text="a")], filter=types.Filter()),
-        {"filter.condition"},
+        {"filter"},
     ),
     "lucene": (
         pb.SearchImagesRequest(terms=[pb.QueryTerm(text="a")], lucene_query="a" * 5000),

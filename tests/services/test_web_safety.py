@@ -92,6 +92,7 @@ class TestOrigins:
         [
             ({}, "CLIENT_HEADER_MISSING"),
             ({"x-requested-with": "XMLHttpRequest"}, "CLIENT_HEADER_MISSING"),
+            ({"authorization": "Basic dTpw"}, "CLIENT_HEADER_MISSING"),
             ({"sec-fetch-site": "same-origin"}, "CLIENT_HEADER_MISSING"),
             ({**OURS, "sec-fetch-site": "cross-site"}, "CROSS_SITE_REQUEST"),
             ({**OURS, "sec-fetch-site": "same-site"}, "CROSS_SITE_REQUEST"),
@@ -358,9 +359,10 @@ class TestFailures:
         async with running(tmp_path, faulty[1], api_key="ours") as web:
             await web.get(f"{API}/status")
             await web.get(f"{API}/status", headers={"authorization": "Bearer theirs"})
+            await web.get(f"{API}/status", headers={"authorization": "Basic dTpw"})
             strange = await web.get(f"{API}/status", headers={"authorization": b"Bearer \xff"})
 
-        assert faulty[0].authorizations == ["Bearer ours", "Bearer theirs"]
+        assert faulty[0].authorizations == ["Bearer ours", "Bearer theirs", "Bearer ours"]
         assert strange.status_code == 401
 
     async def test_a_taken_port_is_said(self, tmp_path: Path, gateway_address: str) -> None:

@@ -135,6 +135,8 @@ def test_tag_goes_on_where_it_was(system: System, indexed: str, tmp_path: Path) 
         (("classify", "FILE", "--label-set", "b", "--template", "{}"), 2, "--template"),
         (("classify", "FILE", "--label", "a", "--label", "a"), 1, "labels.labels[1].name"),
         (("classify", "FILE", "--label-set", "none"), 1, "no label set"),
+        (("classify", "FILE", "--label", "a", "--region", "x"), 1, "no region"),
+        (("classify", "FILE", "--labels-file", "BAD.json"), 1, "BAD.json"),
         (("identify", "FILE", "--neighbors", "0"), 1, "neighbor_count"),
         (("identify", "FILE", "--label-field", "x"), 1, "label_field"),
         (("label-sets", "none"), 1, "no label set"),
@@ -148,7 +150,12 @@ def test_mistakes_are_said_in_words(
 ) -> None:
     bad = tmp_path / "bad"
     bad.write_text("nonsense")
-    places = {"FILE": str(folder / "00.png"), "BAD": str(bad)}
+    (tmp_path / "BAD.json").write_text("{")
+    places = {
+        "FILE": str(folder / "00.png"),
+        "BAD": str(bad),
+        "BAD.json": str(tmp_path / "BAD.json"),
+    }
 
     done = imagesearch(system.gateway, *(places.get(word, word) for word in arguments), code=code)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageOps
 
 from imagesearch_dev.samples import photos
+from tests.conftest import ROOT
 from tests.system.conftest import System
 from tests.system.test_cli import imagesearch, printed
 
@@ -101,3 +106,35 @@ def test_mistakes_are_said_in_words(
 
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_examples_of_the_page_work(system: System, folder: Path) -> None:
+    """With grpcurl as a person has it; in the default index."""
+    if grpcurl_folder() is None:
+        pytest.skip("grpcurl is not installed")
+    imagesearch(system, "index", folder)
+    (folder / "photo.jpg").write_bytes((folder / "small.jpg").read_bytes())
+    page = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
+    blocks = [block for block in re.findall(r"```\n(.*?)```", page, re.S) if "grpcurl" in block]
+    script = "\n".join(["set -e", *blocks])
+    for port, name in (("50050", "gateway"), ("50052", "search_service")):
+        script = script.replace(f"127.0.0.1:{port}", system.addresses[name])
+
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{grpcurl_folder()}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    for word in ("RELATION_MIRRORED", "earliestAt", "keepImageId", '"summary"'):
+        assert word in done.stdout
+
+
+def grpcurl_folder() -> Path | None:
+    found = shutil.which("grpcurl") or shutil.which("grpcurl", path=Path.home() / "go" / "bin")
+    return Path(found).parent if found else None

@@ -38,6 +38,7 @@ class FaultySearch:
         self._write = write
         self.tags: dict[str, list[str]] = {}
         self.deleted: list[str] = []
+        self.refreshed: list[str] = []
         self.under_way = 0
         self.most_under_way = 0
 
@@ -59,18 +60,28 @@ class FaultySearch:
     async def delete(self, index: str, image_ids: Sequence[str], refresh: int) -> None:
         self.deleted += image_ids
 
+    async def refresh(self, name: str) -> None:
+        self.refreshed.append(name)
+
     @asynccontextmanager
     async def bulk(self) -> AsyncIterator[FaultySearch]:
         yield self
 
-    async def upsert(self, request: search_pb.UpsertDocumentsRequest, moves: Any) -> int:
-        self.under_way += 1
+    async def upsert_many(
+        self, requests: Sequence[search_pb.UpsertDocumentsRequest], moves: Any
+    ) -> list[int | Exception]:
+        self.under_way += len(requests)
         self.most_under_way = max(self.most_under_way, self.under_way)
         await asyncio.sleep(0)
-        self.under_way -= 1
-        outcome = self._write(request.document.image_id)
-        self.tags[request.document.image_id] = list(request.document.tags)
-        return outcome
+        self.under_way -= len(requests)
+        outcomes: list[int | Exception] = []
+        for request in requests:
+            try:
+                outcomes.append(self._write(request.document.image_id))
+                self.tags[request.document.image_id] = list(request.document.tags)
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
 
 
 class FixedClassifiers:
@@ -96,6 +107,7 @@ async def run(
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tagging, "PAGE", 30)
+    monkeypatch.setattr(tagging, "CHUNK", 8)
 
 
 def merged(image: str) -> int:
@@ -109,7 +121,8 @@ async def test_writes_go_together_within_bounds_and_answers_come_in_order() -> N
 
     assert [answer.image_id for answer in answers] == IDS
     assert search.tags == {each: ["auto:a"] for each in IDS}
-    assert 1 < search.most_under_way <= tagging.WINDOW
+    assert search.refreshed == ["i"]
+    assert 1 < search.most_under_way <= 2 * tagging.CHUNK
 
 
 async def test_a_write_that_fails_for_now_costs_no_other_and_is_done_again() -> None:
@@ -192,5 +205,5 @@ async def test_who_leaves_early_ends_the_writes() -> None:
         await anext(answers)
         await answers.aclose()
 
-    assert len(search.tags) <= tagging.WINDOW
+    assert len(search.tags) <= 2 * tagging.CHUNK
     assert search.under_way == 0

@@ -337,7 +337,7 @@ Global___Filter: _TypeAlias = Filter  # noqa: Y015
 @_typing.final
 class FilterList(_message.Message):
     """Several filters. At most 100 in one list, 8 lists deep, and 1,000 conditions in
-    all; search_service takes one list and 200 conditions more, for callers that add their own.
+    all; search_service takes one list and 250 conditions more, for callers that add their own.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
