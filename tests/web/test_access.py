@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.async_api import expect
 
-import imagesearch_web
 from tests.web.conftest import PHONE, Gallery, NewPage
 from tests.web.steps import TILES, alike, results
 
@@ -19,7 +15,6 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 CAT = "photos/chelsea.jpg"
-STATIC = Path(str(files(imagesearch_web))) / "static"
 
 VIEWS = {
     "start": "/",
@@ -120,34 +115,6 @@ async def test_another_language_is_chosen_and_kept(new_page: NewPage, gallery: G
     )
     await page.reload()
     await expect(page.locator("#to-collection")).to_have_text("图库")
-
-
-def test_every_language_says_everything() -> None:
-    """All languages have the same messages, with the same places in them."""
-    languages = re.findall(r"^  (\w+): ", (STATIC / "js/languages.js").read_text("utf-8"), re.M)
-    texts = {
-        name: json.loads((STATIC / f"locales/{name}.json").read_text("utf-8")) for name in languages
-    }
-    assert len(texts) >= 2
-
-    def places(message: Any) -> set[str]:
-        forms = message.values() if isinstance(message, dict) else [message]
-        return set(re.findall(r"\{(\w+)\}", " ".join(forms)))
-
-    for name, messages in texts.items():
-        assert texts["en"].keys() == messages.keys(), name
-        for key, message in messages.items():
-            assert places(texts["en"][key]) == places(message), (name, key)
-
-
-def test_every_message_that_is_used_exists() -> None:
-    messages = json.loads((STATIC / "locales/en.json").read_text("utf-8"))
-    html = (STATIC / "index.html").read_text("utf-8")
-    used = set(re.findall(r'data-t(?:-\w+)?="([^"]+)"', html))
-    for script in (STATIC / "js").glob("*.js"):
-        used |= set(re.findall(r'\bt\(\s*"([^"$]+)"', script.read_text("utf-8")))
-
-    assert not used - messages.keys()
 
 
 async def test_with_the_keyboard_alone(new_page: NewPage, gallery: Gallery) -> None:
