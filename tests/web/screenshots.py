@@ -25,7 +25,7 @@ CAT = "photos/chelsea.jpg"
 SHOTS: dict[str, tuple[str, dict[str, Any]]] = {
     "start": ("/", WIDE),
     "search": (
-        "/?q=orange&term=image;box=0.22,0.08,0.86,0.72:{cat}&term=text;w=-0.5:green&tag=photo",
+        "/?term=image;box=0.22,0.08,0.86,0.72:{cat}&term=text;w=-0.2:green&tag=photo",
         WIDE,
     ),
     "versions": ("/?term=image:{cat}&show={cat}&tab=versions", WIDE),
@@ -64,5 +64,5 @@ async def _arrange(page: Page, name: str) -> None:
 def _save(shot: bytes, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(io.BytesIO(shot)) as image:
-        few = image.convert("RGB").quantize(200, dither=Image.Dither.FLOYDSTEINBERG)
+        few = image.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2)
         few.save(file, optimize=True)

@@ -36,7 +36,7 @@ function show(state, before) {
   const view = viewOf(state);
   const viewBefore = before && viewOf(before);
   document.body.dataset.view = view;
-  for (const each of ["start", "search", "collection"]) byId(each).hidden = each !== view;
+  for (const each of ["start", "search"]) byId(each).hidden = each !== view;
   searchbar.show(state);
   searchview.show(state, view === "search");
   if (view === "search") start.hide();
@@ -46,11 +46,20 @@ function show(state, before) {
     start.show(state);
     void start.showCount(state.index);
   }
-  if (view === "collection" && isNew) void collection().then((part) => part.show(state));
+  if (view !== "collection") byId("collection").hidden = true;
+  else if (isNew) void showCollection();
   if (state.show || before?.show) void detail().then((part) => part.show(router.current()));
   byId("to-collection").href = router.address({ ...state, view: "collection", show: "", tab: "" });
   byId("brand").href = state.index ? `?index=${encodeURIComponent(state.index)}` : location.pathname;
   document.title = title(state, view);
+}
+
+async function showCollection() {
+  const part = await collection();
+  const state = router.current();
+  if (viewOf(state) !== "collection") return;
+  byId("collection").hidden = false; // only now do its buttons do anything
+  part.show(state);
 }
 
 /** @param {State} state
