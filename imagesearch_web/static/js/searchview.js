@@ -63,6 +63,7 @@ function onPage(answer, first) {
   if (first) {
     settle();
     results.clear();
+    scrollTo({ top: 0 }); // another search begins with its best results
     filterbar.setFacets(answer.facets ?? []);
     const words = allTerms(state).filter((_, n) => answer.truncated_terms?.includes(n));
     tell(answer, words.map(({ value }) => value));
