@@ -61,6 +61,21 @@ class Embedder:
         result = await self._embed(embedder_pb.EmbedInput(image=data), "inputs[0].image", field)
         return result.vector
 
+    async def embed_images(self, images: Sequence[bytes], field: str) -> Sequence[types.Vector]:
+        """Embeds images that were all made of the one that `field` names.
+
+        Raises:
+            ServiceError: One cannot be embedded.
+        """
+        request = embedder_pb.EmbedRequest(
+            inputs=[embedder_pb.EmbedInput(image=image) for image in images]
+        )
+        response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
+        return [
+            _embedded(result, [(f"inputs[{i}].image", field)]).vector
+            for i, result in enumerate(response.results)
+        ]
+
     async def embed_text(self, text: str, field: str) -> tuple[types.Vector, bool]:
         """Embeds one text; says too whether only its beginning was used.
 
@@ -193,6 +208,21 @@ class Search:
             self._documents.GetDocuments, request, SEARCH, self._call_timeout_s
         )
         return [None if each.HasField("error") else each for each in response.results]
+
+    async def knn_all(
+        self, requests: Sequence[search_pb.SearchRequest], moves: Moves = ()
+    ) -> list[Sequence[search_pb.SearchHit]]:
+        """Makes several searches at once, at most 100.
+
+        Raises:
+            RemoteError: One is refused.
+        """
+        request = search_pb.BatchSearchRequest(searches=requests)
+        response = await _answer(self._documents.BatchSearch, request, SEARCH, self._call_timeout_s)
+        for result in response.results:
+            if result.HasField("error"):
+                raise from_status(relocated(result.error, moves))
+        return [result.response.hits for result in response.results]
 
     async def document(
         self, index: str, image_id: str, with_vector: bool = False, field: str = "image_id"
@@ -336,8 +366,10 @@ def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:
 
 def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
     """Opens a channel to search_service."""
-    reads = ("Search", "GetDocuments", "ListDocuments", "CountDocuments")
-    idempotent = [f"{_SEARCH_SERVICE}/{name}" for name in reads]
+    idempotent = [
+        f"{_SEARCH_SERVICE}/{name}"
+        for name in ("Search", "BatchSearch", "GetDocuments", "ListDocuments", "CountDocuments")
+    ]
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
     return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
 

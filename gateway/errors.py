@@ -2,6 +2,7 @@
 
     ServiceError
     ├── ContentNotFoundError   NOT_FOUND: the image store has no such image
+    ├── ScanNotFoundError      NOT_FOUND: no scan of this name can be gone on with
     ├── FetchForbiddenError    PERMISSION_DENIED: the URL may not be fetched
     ├── FetchError             FAILED_PRECONDITION: the URL gives no image
     ├── StoreFullError         RESOURCE_EXHAUSTED
@@ -29,6 +30,16 @@ class ContentNotFoundError(ServiceError):
 
     def __init__(self, index: str, image_id: str) -> None:
         super().__init__(f"index {index!r} has no image {image_id}")
+
+
+class ScanNotFoundError(ServiceError):
+    """There is no such scan, or not any more."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "SCAN_NOT_FOUND"
+
+    def __init__(self, index: str, scan_id: str) -> None:
+        super().__init__(f"index {index!r} has no scan {scan_id} to go on with")
 
 
 class FetchForbiddenError(ServiceError):

@@ -44,6 +44,16 @@ class Settings(ServerSettings):
     prepare_threads: NonNegativeInt = 0
     """Images decoded at a time for thumbnails. 0: one a physical core."""
 
+    proof_threads: NonNegativeInt = 0
+    """Pairs of images compared at a time, for versions and duplicates. 0: one a physical core."""
+
+    kept_features_bytes: PositiveInt = 256 * 1024 * 1024
+    """Memory for what images are compared by, for those that are compared again and again: some
+    1.2 MB each, less for small ones."""
+
+    scan_save_interval_s: PositiveFloat = 5.0
+    """How often FindDuplicates writes down how far it is: what a kill makes it do again."""
+
     store_threads: PositiveInt = 8
     """Files read or written at a time in the image store."""
 

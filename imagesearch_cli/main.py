@@ -2,7 +2,17 @@
 
 import typer
 
-from imagesearch_cli import classification, collect, compose, index, search, status, tagging
+from imagesearch_cli import (
+    classification,
+    collect,
+    compose,
+    duplicates,
+    index,
+    search,
+    status,
+    tagging,
+    versions,
+)
 
 app = typer.Typer(
     help="Search images by image, and by text in any language.",
@@ -16,6 +26,8 @@ search.register(app)
 classification.register(app)
 tagging.register(app)
 compose.register(app)
+versions.register(app)
+duplicates.register(app)
 status.register(app)
 
 
