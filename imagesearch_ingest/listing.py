@@ -1,0 +1,156 @@
+"""The first stage: lists a source, and passes on what the journal does not know."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+
+from imagesearch_ingest.budget import ByteBudget
+from imagesearch_ingest.items import (
+    Item,
+    Listed,
+    RefusedError,
+    ShardEnd,
+    Source,
+    Unlisted,
+    Unsettled,
+    Unusable,
+)
+from imagesearch_ingest.journal import Entry, Journal
+from imagesearch_ingest.report import Report
+from imagesearch_ingest.work import Outcome, Work
+
+_TOGETHER = 512
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of the items that the journal knows are done again.
+
+    Attributes:
+        again: All.
+        retry_refused: Those that were refused.
+    """
+
+    again: bool = False
+    retry_refused: bool = False
+
+
+class Lister:
+    """Lists the items of a source that are to be read.
+
+    Args:
+        source: The source.
+        journal: A connection of this thread's own.
+        number: The source's number there; None: nothing is known of it.
+        recipe: How images are described; part of every stamp.
+        choice: Which known items are done again.
+        budget: Bounds what must be read at once.
+        report: Counts what is listed.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        journal: Journal,
+        number: int | None,
+        recipe: str,
+        choice: Choice,
+        budget: ByteBudget,
+        report: Report,
+    ) -> None:
+        self._source = source
+        self._journal = journal
+        self._number = number
+        self._recipe = recipe
+        self._choice = choice
+        self._budget = budget
+        self._report = report
+        self.unlisted: list[str] = []
+        """Prefixes of keys that could not all be listed."""
+        self.ended: dict[str, str] = {}
+        """Stamps of shards that have been listed to the end, by name."""
+
+    def works(
+        self, listed: Iterator[Listed] | None, seen: Callable[[list[str]], None] | None
+    ) -> Iterator[Work | Outcome]:
+        """Gives what is to be read, and what is refused without being read.
+
+        Args:
+            listed: What to look at; None: all of the source.
+            seen: Called with the keys of all that is there, many at a time.
+        """
+        items = self._source.items(self._shard_done) if listed is None else listed
+        with closing(self._apart(items)) as several:
+            for together in several:
+                yield from self._together(together, seen)
+
+    def _apart(self, items: Iterator[Listed]) -> Iterator[list[Listed]]:
+        """Cuts into parts: of items that must be read before the next one, each is one."""
+        part: list[Listed] = []
+        for listed in items:
+            part.append(listed)
+            if len(part) >= _TOGETHER or (isinstance(listed, Item) and listed.in_order):
+                yield part
+                part = []
+        yield part
+
+    def _together(
+        self, several: list[Listed], seen: Callable[[list[str]], None] | None
+    ) -> Iterator[Work | Outcome]:
+        keyed = [one for one in several if isinstance(one, Item | Unusable | Unsettled)]
+        keys = [one.key for one in keyed]
+        known: dict[str, Entry] = {}
+        if self._number is not None and keys:
+            known = self._journal.entries(self._number, keys)
+        for one in several:
+            if isinstance(one, ShardEnd):
+                self.ended[one.shard] = one.stamp
+            elif isinstance(one, Unlisted):
+                self.unlisted.append(one.prefix)
+                self._report.refuse(one.prefix or self._source.name, one.reason)
+            elif isinstance(one, Unsettled):
+                self._report.unsettled += 1
+            else:
+                self._report.listed += 1
+                if (work := self._work(one, known.get(one.key))) is not None:
+                    yield work
+        if seen is not None and keys:
+            seen(keys)
+
+    def _work(self, one: Item | Unusable, before: Entry | None) -> Work | Outcome | None:
+        stamp = f"{self._recipe}:{one.stamp}"
+        if before is not None and before.stamp == stamp and not self._choice.again:
+            if before.reason == "":
+                self._report.known += 1
+                self._report.outcomes["unchanged"] += 1
+                return None
+            if not self._choice.retry_refused:
+                self._report.known_refused += 1
+                return None
+        if isinstance(one, Unusable):
+            return refused(one.key, stamp, one.reason)
+        if not one.in_order:
+            return Work(one, stamp, before)
+        self._budget.take(one.size)
+        held = one.size
+        try:
+            content = one.read()
+        except RefusedError as error:
+            return refused(one.key, stamp, str(error), held)
+        self._budget.correct(held, len(content))
+        return Work(one, stamp, before, content, len(content))
+
+    def _shard_done(self, shard: str, stamp: str) -> bool:
+        if self._number is None or self._choice.again:
+            return False
+        return self._journal.shard_done(
+            self._number, shard, f"{self._recipe}:{stamp}", not self._choice.retry_refused
+        )
+
+
+def refused(key: str, stamp: str, reason: str, held: int = 0) -> Outcome:
+    """The outcome of an item that is not sent."""
+    return Outcome(Entry(key, stamp, None, None, None, False, reason), "refused", held)
+
+
