@@ -1,4 +1,4 @@
-"""`imagesearch index`: a folder's images to the gateway, over one stream."""
+"""A folder's images to the gateway, over one stream."""
 
 import asyncio
 import os
@@ -6,17 +6,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import grpc
-from google.rpc import code_pb2
 from imagesearch.common.v1 import types_pb2
-from imagesearch.gateway.v1 import image_search_service_pb2 as pb
+from imagesearch.gateway.v1.image_search_service_pb2 import ImageUpload
 
-from imagesearch_cli.connection import AWAY, violations
-
-if TYPE_CHECKING:
-    from imagesearch_cli.connection import Stub
+from imagesearch_cli.connection import violations
+from imagesearch_client import MAX_IMAGE_BYTES, AsyncClient, upload
 
 SUFFIXES = frozenset(
     [
@@ -36,14 +31,6 @@ SUFFIXES = frozenset(
     ]
 )
 """Names taken for images; everything else in a folder is passed over."""
-
-MAX_IMAGE_BYTES = 20 * 1024 * 1024
-MAX_IN_FLIGHT = 64
-MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
-RECONNECTS = 5
-
-PASSING = {code_pb2.UNAVAILABLE, code_pb2.DEADLINE_EXCEEDED, code_pb2.RESOURCE_EXHAUSTED}
-"""Codes of single images that may be stored a moment later."""
 
 
 @dataclass
@@ -77,7 +64,7 @@ def find_images(folder: Path) -> Iterator[Path]:
 
 
 async def index_images(
-    stub: "Stub",
+    client: AsyncClient,
     folder: Path,
     paths: Sequence[Path],
     *,
@@ -87,11 +74,8 @@ async def index_images(
 ) -> Report:
     """Sends images and waits until each is acknowledged or refused.
 
-    What was not acknowledged because a part of the system was away is sent again,
-    on a new stream, as long as there is progress between two breaks.
-
     Args:
-        stub: The gateway.
+        client: The gateway's.
         folder: What the relative paths are relative to.
         paths: The files.
         index: Name of the index; empty for the default.
@@ -99,76 +83,29 @@ async def index_images(
         progress: Called after each answer.
 
     Raises:
-        grpc.aio.AioRpcError: The gateway stayed away, or refused the stream as a whole.
+        ImageSearchError: The gateway stayed away, or refused the stream as a whole.
     """
     report = Report()
-    names = {_name(path.relative_to(folder)): path for path in paths}
-    breaks = 0
-    while names:
-        before = len(names)
-        broken: grpc.aio.AioRpcError | None = None
-        later: dict[str, str] = {}
-        try:
-            await _one_stream(stub, names, report, later, index=index, tags=tags, progress=progress)
-        except grpc.aio.AioRpcError as error:
-            if error.code() not in AWAY:
-                raise
-            broken = error
-        breaks = 0 if len(names) < before else breaks + 1
-        if breaks > RECONNECTS:
-            if broken is not None:
-                raise broken
-            report.refused.extend((name, later.get(name, "was not answered")) for name in names)
-            break
-        if names:
-            await asyncio.sleep(min(2**breaks * 0.2, 5))
-    return report
 
-
-async def _one_stream(
-    stub: "Stub",
-    names: dict[str, Path],
-    report: Report,
-    later: dict[str, str],
-    *,
-    index: str,
-    tags: Sequence[str],
-    progress: Callable[[Report], None],
-) -> None:
-    """Runs one stream over `names`; removes from it what was stored or refused.
-
-    What could not be stored for now stays, with its reason in `later`.
-    """
-    window = _Window()
-
-    async def requests() -> AsyncIterator[pb.IndexImagesRequest]:
-        for name, path in list(names.items()):
+    async def uploads() -> AsyncIterator[ImageUpload]:
+        for path in paths:
+            name = _name(path.relative_to(folder))
             content = await asyncio.to_thread(_read, path)
-            if isinstance(content, str):
+            if isinstance(content, bytes):
+                yield upload(content, relative_path=name, tags=tags)
+            else:
                 report.refused.append((name, content))
-                del names[name]
                 progress(report)
-                continue
-            await window.enter(name, len(content))
-            yield pb.IndexImagesRequest(
-                request_id=name,
-                index=index,
-                image=pb.ImageUpload(content=content, relative_path=name, tags=tags),
-            )
 
-    async for answer in stub.IndexImages(requests()):
-        window.leave(answer.request_id)
-        if answer.HasField("error"):
-            why = "; ".join(violations(answer.error)) or answer.error.message
-            if answer.error.code in PASSING:
-                later[answer.request_id] = why
-                continue
-            names.pop(answer.request_id, None)
-            report.refused.append((answer.request_id, why))
-        elif names.pop(answer.request_id, None) is not None:
-            outcome = types_pb2.UpsertOutcome.Name(answer.indexed.outcome)
-            report.outcomes[outcome.removeprefix("UPSERT_OUTCOME_").lower()] += 1
+    async for outcome in client.index_images(uploads(), index=index):
+        if outcome.indexed is not None:
+            done = types_pb2.UpsertOutcome.Name(outcome.indexed.outcome)
+            report.outcomes[done.removeprefix("UPSERT_OUTCOME_").lower()] += 1
+        elif outcome.error is not None:
+            why = "; ".join(violations(outcome.error)) or outcome.error.message
+            report.refused.append((outcome.upload.relative_path, why))
         progress(report)
+    return report
 
 
 def _name(path: Path) -> str:
@@ -184,25 +121,3 @@ def _read(path: Path) -> bytes | str:
         return path.read_bytes()
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-
-
-class _Window:
-    """Bounds what is sent and not answered yet, in images and in bytes."""
-
-    def __init__(self) -> None:
-        self._sizes: dict[str, int] = {}
-        self._bytes = 0
-        self._left = asyncio.Event()
-
-    async def enter(self, name: str, size: int) -> None:
-        while self._sizes and (
-            len(self._sizes) >= MAX_IN_FLIGHT or self._bytes + size > MAX_BYTES_IN_FLIGHT
-        ):
-            self._left.clear()
-            await self._left.wait()
-        self._sizes[name] = size
-        self._bytes += size
-
-    def leave(self, name: str) -> None:
-        self._bytes -= self._sizes.pop(name, 0)
-        self._left.set()

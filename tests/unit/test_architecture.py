@@ -13,8 +13,9 @@ PACKAGES: dict[str, set[str]] = {
     "embedder_service": {"service_kit", "image_kit"},
     "search_service": {"service_kit", "image_kit"},
     "gateway": {"service_kit", "image_kit"},
-    "imagesearch_ingest": {"service_kit", "image_kit"},
-    "imagesearch_cli": {"service_kit", "imagesearch_ingest"},
+    "imagesearch_client": {"service_kit"},
+    "imagesearch_ingest": {"service_kit", "image_kit", "imagesearch_client"},
+    "imagesearch_cli": {"imagesearch_client", "imagesearch_ingest"},
     "jobs": {"service_kit", "image_kit", "imagesearch_ingest", "embedder_service", "gateway"},
 }
 """What each package may import of ours, besides itself and the contracts."""
@@ -25,6 +26,7 @@ STUBS: dict[str, set[str]] = {
     "embedder_service": {"embedder", "common"},
     "search_service": {"search", "common"},
     "gateway": {"gateway", "embedder", "search", "common"},
+    "imagesearch_client": {"gateway", "common"},
     "imagesearch_ingest": {"gateway", "search", "common"},
     "imagesearch_cli": {"gateway", "common"},
     "jobs": {"search", "common"},
