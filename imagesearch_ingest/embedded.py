@@ -3,7 +3,7 @@
 import io
 from typing import Any
 
-from PIL import ExifTags, Image, IptcImagePlugin
+from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 
 from imagesearch_ingest import sidecars
 from imagesearch_ingest.items import Facts
@@ -64,7 +64,7 @@ def _degrees(parts: Any, ref: Any) -> str:
     return f"{-value if str(ref).upper() in {'S', 'W'} else value:.6f}"
 
 
-def _iptc(image: Image.Image) -> Facts:
+def _iptc(image: ImageFile.ImageFile) -> Facts:
     info: Any = IptcImagePlugin.getiptcinfo(image) or {}
     caption, keywords = info.get(_IPTC_CAPTION), info.get(_IPTC_KEYWORDS, [])
     several = keywords if isinstance(keywords, list) else [keywords]

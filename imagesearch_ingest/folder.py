@@ -28,8 +28,8 @@ from imagesearch_ingest.paths import read_regular, read_within
 class Folder:
     """Images below a folder, in the order of names; keys are their paths within it.
 
-    Hidden files and folders are left out, and links to folders are not followed. A link to a file is
-    followed only to files within the folder.
+    Hidden files and folders are left out, and links to folders are not followed. A link to a file
+    is followed only to files within the folder.
 
     Args:
         root: The folder.

@@ -2,9 +2,9 @@
 
 import posixpath
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .avif .heic .heif".split()
-)
+_NAMES = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic")
+
+SUFFIXES = frozenset(f".{name}" for name in (*_NAMES, "heif"))
 """Names taken for images; everything else is passed over."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".7z", ".rar")

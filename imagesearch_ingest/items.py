@@ -121,10 +121,12 @@ class ShardEnd:
     Attributes:
         shard: Its name.
         stamp: Differs when it has changed.
+        known: It was not opened, because all of it is known to be done.
     """
 
     shard: str
     stamp: str
+    known: bool = False
 
 
 Listed = Item | Unusable | Unsettled | Unlisted | ShardEnd

@@ -178,7 +178,7 @@ class Journal:
             " JOIN entries ON source = ? AND key = wanted.value",
             (json.dumps(keys), source),
         )
-        return {row[0]: Entry(*row[:5], made=bool(row[5]), reason=row[6]) for row in rows}
+        return {row[0]: Entry(*row[:5], bool(row[5]), row[6]) for row in rows}
 
     def write(self, target: int, source: int, entries: Iterable[Entry]) -> None:
         """Writes what has become of items; returns when it is on disk."""
@@ -227,6 +227,16 @@ class Journal:
             " WHERE source = ? AND key >= ? AND key < ? AND reason != ''))",
             (source, shard, stamp, source, first, last),
         )
+
+    def shard_counts(self, source: int, shard: str) -> tuple[int, int]:
+        """How many items of a shard are stored, and how many were refused."""
+        first, last = _bounds(shard)
+        row = self._db.execute(
+            "SELECT count(*) FILTER (WHERE reason = ''), count(*) FILTER (WHERE reason != '')"
+            " FROM entries WHERE source = ? AND key >= ? AND key < ?",
+            (source, first, last),
+        ).fetchone()
+        return int(row[0]), int(row[1])
 
     def forget(self, target: int) -> None:
         """Forgets all of an index that is no more."""

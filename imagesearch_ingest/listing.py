@@ -1,9 +1,8 @@
 """The first stage: lists a source, and passes on what the journal does not know."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 
 from imagesearch_ingest.budget import ByteBudget
 from imagesearch_ingest.items import (
@@ -15,8 +14,10 @@ from imagesearch_ingest.items import (
     Unlisted,
     Unsettled,
     Unusable,
+    in_shard,
 )
 from imagesearch_ingest.journal import Entry, Journal
+from imagesearch_ingest.ledger import ShardLedger
 from imagesearch_ingest.report import Report
 from imagesearch_ingest.work import Outcome, Work
 
@@ -47,6 +48,8 @@ class Lister:
         choice: Which known items are done again.
         budget: Bounds what must be read at once.
         report: Counts what is listed.
+        ledger: Is told of everything that goes on, and of the ends of shards.
+        read_at_once: Read what must be read before the next item; else only list.
     """
 
     def __init__(
@@ -58,6 +61,9 @@ class Lister:
         choice: Choice,
         budget: ByteBudget,
         report: Report,
+        ledger: ShardLedger,
+        *,
+        read_at_once: bool,
     ) -> None:
         self._source = source
         self._journal = journal
@@ -66,10 +72,10 @@ class Lister:
         self._choice = choice
         self._budget = budget
         self._report = report
-        self.unlisted: list[str] = []
-        """Prefixes of keys that could not all be listed."""
-        self.ended: dict[str, str] = {}
-        """Stamps of shards that have been listed to the end, by name."""
+        self._ledger = ledger
+        self._read_at_once = read_at_once
+        self.not_gone: list[str] = []
+        """Prefixes of keys that were not, or could not all be, listed."""
 
     def works(
         self, listed: Iterator[Listed] | None, seen: Callable[[list[str]], None] | None
@@ -85,7 +91,7 @@ class Lister:
             for together in several:
                 yield from self._together(together, seen)
 
-    def _apart(self, items: Iterator[Listed]) -> Iterator[list[Listed]]:
+    def _apart(self, items: Iterator[Listed]) -> Generator[list[Listed]]:
         """Cuts into parts: of items that must be read before the next one, each is one."""
         part: list[Listed] = []
         for listed in items:
@@ -105,15 +111,16 @@ class Lister:
             known = self._journal.entries(self._number, keys)
         for one in several:
             if isinstance(one, ShardEnd):
-                self.ended[one.shard] = one.stamp
+                self._end(one)
             elif isinstance(one, Unlisted):
-                self.unlisted.append(one.prefix)
+                self.not_gone.append(one.prefix)
                 self._report.refuse(one.prefix or self._source.name, one.reason)
             elif isinstance(one, Unsettled):
                 self._report.unsettled += 1
             else:
                 self._report.listed += 1
                 if (work := self._work(one, known.get(one.key))) is not None:
+                    self._ledger.began(one.key)
                     yield work
         if seen is not None and keys:
             seen(keys)
@@ -130,7 +137,7 @@ class Lister:
                 return None
         if isinstance(one, Unusable):
             return refused(one.key, stamp, one.reason)
-        if not one.in_order:
+        if not one.in_order or not self._read_at_once:
             return Work(one, stamp, before)
         self._budget.take(one.size)
         held = one.size
@@ -140,6 +147,16 @@ class Lister:
             return refused(one.key, stamp, str(error), held)
         self._budget.correct(held, len(content))
         return Work(one, stamp, before, content, len(content))
+
+    def _end(self, end: ShardEnd) -> None:
+        self._ledger.ended(end.shard, end.stamp)
+        if end.known and self._number is not None:
+            done, not_stored = self._journal.shard_counts(self._number, end.shard)
+            self._report.listed += done + not_stored
+            self._report.known += done
+            self._report.outcomes["unchanged"] += done
+            self._report.known_refused += not_stored
+            self.not_gone.append(in_shard(end.shard, ""))
 
     def _shard_done(self, shard: str, stamp: str) -> bool:
         if self._number is None or self._choice.again:
@@ -152,5 +169,3 @@ class Lister:
 def refused(key: str, stamp: str, reason: str, held: int = 0) -> Outcome:
     """The outcome of an item that is not sent."""
     return Outcome(Entry(key, stamp, None, None, None, False, reason), "refused", held)
-
-

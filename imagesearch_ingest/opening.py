@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Opening:
 
     kind: Kind = Kind.AUTO
     exclude: Sequence[str] = ()
-    mapping: Mapping = Mapping()
+    mapping: Mapping = field(default_factory=Mapping)
     settle_s: float = 0.0
 
     def open(self, place: str) -> Source:

@@ -4,13 +4,16 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+import grpc
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
-from imagesearch_client.uploading import UploadLimits, UploadOutcome, passes
+from imagesearch_client.uploading import UploadLimits, UploadOutcome
 from imagesearch_ingest.budget import ByteBudget, Handover, StoppedError
 from imagesearch_ingest.items import Listed, Source
 from imagesearch_ingest.journal import Entry, Journal
@@ -25,6 +28,13 @@ from imagesearch_ingest.work import Loaded, Outcome, Work
 
 if TYPE_CHECKING:
     from imagesearch_client.async_client import AsyncClient
+
+_PASSING = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+"""Codes of single images that may be stored another time: they are not remembered as refused."""
 
 _QUEUE = 1_024
 _MOST_UNRECORDED = 8_192
@@ -47,7 +57,7 @@ class Settings:
 
     describing: Describing = field(default_factory=Describing)
     recipe: str = ""
-    choice: Choice = Choice()
+    choice: Choice = field(default_factory=Choice)
     streams: int = 2
     window: int = 64
     readers: int = 4
@@ -92,10 +102,9 @@ class Pipeline:
         self._unrecorded = threading.Semaphore(_MOST_UNRECORDED)
         self._window = asyncio.Semaphore(settings.streams * settings.window)
         self._stopping = False
-        self._failure: BaseException | None = None
         self._ledger = ShardLedger()
-        self.unlisted: list[str] = []
-        """Prefixes of keys that could not all be listed, so that none of them counts as gone."""
+        self.not_gone: list[str] = []
+        """Prefixes of keys that were not all listed, so that none of them counts as gone."""
 
     async def run(
         self,
@@ -112,15 +121,16 @@ class Pipeline:
             ImageSearchError: The system stayed away, or refused the stream as a whole.
             SourceError: The source cannot be read.
         """
-        recorder = Recorder(self._journal.another(), self._written)
-        self._recorder = recorder
-        if (place := self._target.place(self._source.name)) is not None:
+        writing = self._journal.another()
+        self._recorder = recorder = Recorder(writing, partial(self._written, writing))
+        place = self._target.place(self._source.name)
+        if place is not None and not self._settings.dry_run:
             recorder.use(*place)
         recorder.start()
-        listing = asyncio.create_task(asyncio.to_thread(self._list, listed, seen))
+        threads = ThreadPoolExecutor(self._settings.readers + 1, thread_name_prefix="ingest")
+        listing = self._loop.run_in_executor(threads, self._list, listed, seen)
         readers = [
-            asyncio.create_task(asyncio.to_thread(self._read))
-            for _ in range(self._settings.readers)
+            self._loop.run_in_executor(threads, self._read) for _ in range(self._settings.readers)
         ]
         streams = [asyncio.create_task(self._stream()) for _ in range(self._settings.streams)]
         closing = asyncio.create_task(self._close_when_read(listing, readers))
@@ -133,8 +143,10 @@ class Pipeline:
             raise
         finally:
             await asyncio.gather(listing, *readers, *streams, closing, return_exceptions=True)
+            threads.shutdown(wait=False)
             await asyncio.to_thread(recorder.finish)
-            self._end_shards()
+            self._end_shards(writing)
+            writing.close()
 
     def stop(self) -> None:
         """Takes nothing more in; what was sent is waited for. On the event loop."""
@@ -169,13 +181,13 @@ class Pipeline:
                 if isinstance(work, Outcome):
                     self._record(work)
                 elif self._settings.dry_run:
-                    self._report.outcomes["to send"] += 1
+                    self._report.to_send += 1
                 else:
                     self._put(work)
         except StoppedError:
             pass
         finally:
-            self.unlisted = lister.unlisted
+            self.not_gone = lister.not_gone
             journal.close()
             for _ in range(self._settings.readers):
                 self._put(None)
@@ -190,9 +202,7 @@ class Pipeline:
 
     def _read(self) -> None:
         """A thread that reads."""
-        reader = Reader(
-            self._settings.describing, self._budget, self._settings.choice.again
-        )
+        reader = Reader(self._settings.describing, self._budget, self._settings.choice.again)
         while (work := self._works.get()) is not None:
             if self._stopping:
                 continue
@@ -206,7 +216,7 @@ class Pipeline:
                 continue
 
     async def _close_when_read(
-        self, listing: "asyncio.Task[None]", readers: list["asyncio.Task[None]"]
+        self, listing: "asyncio.Future[None]", readers: list["asyncio.Future[None]"]
     ) -> None:
         try:
             await asyncio.gather(listing, *readers)
@@ -249,7 +259,7 @@ class Pipeline:
                 break
         self._recorder.add(outcome)
 
-    def _written(self, outcomes: Sequence[Outcome]) -> None:
+    def _written(self, journal: Journal, outcomes: Sequence[Outcome]) -> None:
         """Counts outcomes that are on disk, and makes room. In the recorder's thread."""
         answered = 0
         for outcome in outcomes:
@@ -267,6 +277,7 @@ class Pipeline:
                 self._report.sent_bytes += outcome.sent
             else:
                 self._unrecorded.release()
+        self._end_shards(journal)
         if answered:
             self._loop.call_soon_threadsafe(self._make_room, answered)
 
@@ -274,11 +285,11 @@ class Pipeline:
         for _ in range(count):
             self._window.release()
 
-    def _end_shards(self) -> None:
+    def _end_shards(self, journal: Journal) -> None:
         place = self._target.place(self._source.name)
-        if place is not None and self._source.shards:
+        if place is not None and self._source.shards and not self._settings.dry_run:
             for shard, stamp in self._ledger.done():
-                self._journal.end_shard(place[1], shard, f"{self._settings.recipe}:{stamp}")
+                journal.end_shard(place[1], shard, f"{self._settings.recipe}:{stamp}")
 
 
 def _outcome(loaded: Loaded, answer: UploadOutcome) -> Outcome:
@@ -300,4 +311,4 @@ def _outcome(loaded: Loaded, answer: UploadOutcome) -> Outcome:
     error = answer.error
     why = "; ".join(f"{field}: {what}" for field, what in error.violations) or error.message
     entry = Entry(loaded.key, loaded.stamp, None, None, None, False, why)
-    return Outcome(entry, "failed" if passes(error) else "refused", loaded.held, size)
+    return Outcome(entry, "failed" if error.code in _PASSING else "refused", loaded.held, size)

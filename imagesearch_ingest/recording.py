@@ -21,9 +21,7 @@ class Recorder:
             to be remembered.
     """
 
-    def __init__(
-        self, journal: Journal, written: Callable[[Sequence[Outcome]], None]
-    ) -> None:
+    def __init__(self, journal: Journal, written: Callable[[Sequence[Outcome]], None]) -> None:
         self._journal = journal
         self._written = written
         self._outcomes: SimpleQueue[Outcome | None] = SimpleQueue()  # bounded by who adds

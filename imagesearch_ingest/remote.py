@@ -1,4 +1,4 @@
-"""A folder of any file system that fsspec knows: S3, GCS, WebDAV and others"""
+"""A folder of any file system that fsspec knows: S3, GCS, WebDAV and others."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -71,8 +71,8 @@ class RemoteFolder:
             raise SourceError(f"{self.name} cannot be listed: {error}") from error
         if not seen:
             raise SourceError(f"{self.name} cannot be listed, or is empty")
-        for path, error in failed:
-            yield Unlisted("", f"{path} cannot be listed: {error}")
+        for path, why in failed:
+            yield Unlisted("", f"{path} cannot be listed: {why}")
 
     def count(self) -> int | None:
         """Not known without listing all."""

@@ -23,6 +23,7 @@ class Report:
         unsettled: Files that are still being written.
         sent_bytes: Bytes of images that were answered.
         total: Items that the source says it has, about; None: not known.
+        to_send: In a dry run, items that would be read.
         pruned: Documents deleted because their images are gone.
         kept: Documents of images that are gone, kept because they are not this journal's alone.
         interrupted: It was ended before all was done.
@@ -37,6 +38,7 @@ class Report:
     unsettled: int = 0
     sent_bytes: int = 0
     total: int | None = None
+    to_send: int = 0
     pruned: int = 0
     kept: int = 0
     interrupted: bool = False

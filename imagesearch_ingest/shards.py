@@ -100,7 +100,7 @@ class Shards:
                 yield Unlisted(in_shard(name, ""), f"cannot be read: {_why(error)}")
                 continue
             if known(shard.name, shard.stamp):
-                yield ShardEnd(shard.name, shard.stamp)
+                yield ShardEnd(shard.name, shard.stamp, known=True)
                 continue
             try:
                 for listed in self._reader(shard).members(shard):

@@ -78,7 +78,7 @@ class Tars:
                 return
             if member is None:
                 break
-            tar.members = []  # or it would keep them all
+            tar.members = []  # type: ignore[attr-defined]  # or it would keep them all
             name = text_of(member.name)
             if (key := _key(name)) != group.key or len(group.notes) > _MOST_IN_GROUP:
                 yield from group.items()
