@@ -2,7 +2,7 @@
 
 import typer
 
-from imagesearch_cli import index, search, status
+from imagesearch_cli import index, search, status, transfer
 
 app = typer.Typer(
     help="Search images by image, and by text in any language.",
@@ -12,6 +12,7 @@ app = typer.Typer(
 
 index.register(app)
 search.register(app)
+transfer.register(app)
 status.register(app)
 
 

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from imagesearch_cli.ingest import find_images
 from imagesearch_dev import guide, models, samples
 from imagesearch_dev.elasticsearch.node import ElasticsearchNode
 from imagesearch_dev.processes import Process
+from imagesearch_ingest.folder import find_images
 from service_kit.check_health import serving
 
 PORT = 50050

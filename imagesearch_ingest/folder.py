@@ -182,3 +182,11 @@ class Folder:
 def folder_of(path: str) -> str:
     """The folder a path is in, with a slash at the end; "" for none."""
     return path[: path.rfind("/") + 1]
+
+
+def find_images(root: Path) -> Iterator[Path]:
+    """Gives the images of a folder that can be read, in the order in which they are indexed."""
+    folder = Folder(root, Ignores(), Mapping())
+    for listed in folder.items(lambda *_: False):
+        if isinstance(listed, Item):
+            yield folder.root / listed.key

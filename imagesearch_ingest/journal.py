@@ -174,8 +174,8 @@ class Journal:
     def entries(self, source: int, keys: Sequence[str]) -> dict[str, Entry]:
         """Reads what is known of items, by key."""
         rows = self._db.execute(
-            "SELECT key, stamp, image, said, place, made, reason FROM json_each(?) AS wanted"
-            " JOIN entries ON source = ? AND key = wanted.value",
+            "SELECT e.key, stamp, image, said, place, made, reason FROM json_each(?) AS wanted"
+            " JOIN entries AS e ON e.source = ? AND e.key = wanted.value",
             (json.dumps(keys), source),
         )
         return {row[0]: Entry(*row[:5], bool(row[5]), row[6]) for row in rows}

@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+import grpc
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
 from image_kit.naming import DEFAULT_INDEX
@@ -85,8 +86,6 @@ class Target:
 
 def _away(status: pb.GetStatusResponse) -> ImageSearchError | None:
     """Why nobody knows whether there is an index; None: there is none."""
-    import grpc
-
     for component in status.components:
         if component.name == _SEARCH and not component.serving:
             return UnavailableError(
