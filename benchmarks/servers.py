@@ -97,6 +97,46 @@ async def serving_search(url: str) -> AsyncIterator[str]:
             process.stop()
 
 
+@asynccontextmanager
+async def serving_gateway(embedder: str, search: str) -> AsyncIterator[tuple[str, int]]:
+    """Runs a gateway with an empty store; gives its address and process id."""
+    address = f"127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory() as folder:
+        process = Process(
+            "gateway",
+            [sys.executable, "-m", "gateway"],
+            log=Path(folder) / "gateway.log",
+            env={
+                "GATEWAY_LISTEN": address,
+                "GATEWAY_EMBEDDER": embedder,
+                "GATEWAY_SEARCH": search,
+                "GATEWAY_STORE_URL": f"file://{folder}/store",
+                "GATEWAY_LOG_LEVEL": "WARNING",
+            },
+        )
+        process.start()
+        try:
+            await _serving(address, process)
+            yield address, process.pid
+        finally:
+            process.stop()
+
+
+@asynccontextmanager
+async def serving_stub(what: str) -> AsyncIterator[tuple[str, int]]:
+    """Runs a server of `benchmarks.stubs`; gives its address and process id."""
+    address = f"127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [sys.executable, "-m", "benchmarks.stubs", what, address]
+        process = Process(f"stub {what}", arguments, log=Path(folder) / "stub.log", env={})
+        process.start()
+        try:
+            await _serving(address, process)
+            yield address, process.pid
+        finally:
+            process.stop()
+
+
 async def _serving(address: str, process: Process) -> None:
     end = time.monotonic() + _START_S
     async with channel(address) as opened:

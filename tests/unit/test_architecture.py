@@ -16,7 +16,10 @@ PACKAGES: dict[str, set[str]] = {
     "imagesearch_client": {"service_kit"},
     "imagesearch_ingest": {"service_kit", "image_kit", "imagesearch_client"},
     "imagesearch_cli": {"imagesearch_client", "imagesearch_ingest"},
-    "jobs": {"service_kit", "image_kit", "imagesearch_ingest", "embedder_service", "gateway"},
+    "jobs": {
+        *("service_kit", "image_kit", "imagesearch_client", "imagesearch_ingest"),
+        *("embedder_service", "gateway"),
+    },
 }
 """What each package may import of ours, besides itself and the contracts."""
 
