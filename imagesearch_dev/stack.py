@@ -113,6 +113,7 @@ def run(options: argparse.Namespace, stopped: threading.Event, stack: ExitStack)
     text = samples.query_text(chosen is models.TINY)
     picture = _shown(images / samples.QUERY_IMAGE if own is None else own)
     os.environ["IMAGESEARCH_GATEWAY"] = addresses["gateway"]
+    os.environ["IMAGESEARCH_JOURNAL"] = str(data / "journal.sqlite")
     _cli("index", _shown(images))
     _cli("search", picture, "-k", "6")
     _cli("search", "--text", text, "-k", "6")

@@ -68,6 +68,7 @@ class Handover(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._room = threading.Semaphore(most)
         self._things: deque[T] = deque()
+        self._given_back: list[T] = []
         self._arrived = asyncio.Event()
         self._woken = False
         self._closed = False
@@ -88,9 +89,16 @@ class Handover(Generic[T]):
             self._woken = True
             self._loop.call_soon_threadsafe(self._arrived.set)
 
+    def give_back(self, thing: T) -> None:
+        """Puts a thing back that was taken out. On the event loop."""
+        self._given_back.append(thing)
+        self._arrived.set()
+
     async def get(self) -> T | None:
         """Takes a thing out; None: there will be none."""
         while not self._things or self._stopped:
+            if self._given_back:
+                return self._given_back.pop()
             if self._closed:
                 return None
             self._woken = False
@@ -110,8 +118,9 @@ class Handover(Generic[T]):
     def stop(self) -> list[T]:
         """Refuses what comes, and gives back what waits. On the event loop."""
         self._stopped = self._closed = True
-        left = list(self._things)
+        left = [*self._things, *self._given_back]
         self._things.clear()
+        self._given_back.clear()
         self._room.release(len(left) + 1_000)
         self._arrived.set()
         return left

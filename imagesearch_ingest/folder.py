@@ -47,7 +47,7 @@ class Folder:
         self.name = text_of(self.root.as_uri())
         self._ignores = ignores
         self._mapping = mapping
-        self._settle_s = settle_s
+        self.settle_s = settle_s
 
     def items(self, known: Callable[[str, str], bool]) -> Iterator[Listed]:
         """Lists all images."""
@@ -158,7 +158,7 @@ class Folder:
                 notes.append(folder_of(path) + name)
                 stamp += f":{note.st_mtime_ns}:{note.st_size}"
                 latest = max(latest, note.st_mtime, note.st_ctime)
-        if self._settle_s and 0 <= time.time() - latest < self._settle_s:
+        if self.settle_s and 0 <= time.time() - latest < self.settle_s:
             return Unsettled(key)
         full = os.path.join(self.root, path)
         read = (

@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import grpc
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
+from imagesearch_client.errors import NotFoundError
 from imagesearch_client.uploading import UploadLimits, UploadOutcome
 from imagesearch_ingest.budget import ByteBudget, Handover, StoppedError
 from imagesearch_ingest.items import Listed, Source
@@ -37,6 +39,7 @@ _PASSING = {
 """Codes of single images that may be stored another time: they are not remembered as refused."""
 
 _QUEUE = 1_024
+_MOST_SENT_AGAIN = 3
 _MOST_UNRECORDED = 8_192
 
 
@@ -102,6 +105,7 @@ class Pipeline:
         self._unrecorded = threading.Semaphore(_MOST_UNRECORDED)
         self._window = asyncio.Semaphore(settings.streams * settings.window)
         self._stopping = False
+        self._sent_again: Counter[str] = Counter()
         self._ledger = ShardLedger()
         self.not_gone: list[str] = []
         """Prefixes of keys that were not all listed, so that none of them counts as gone."""
@@ -225,9 +229,10 @@ class Pipeline:
 
     async def _stream(self) -> None:
         """Sends what is read; a stream is only opened when there is something to send."""
-        first = await self._loaded.get()
-        if first is None:
-            return
+        while (first := await self._loaded.get()) is not None:
+            await self._one_stream(first)
+
+    async def _one_stream(self, first: Loaded) -> None:
         sent: dict[int, Loaded] = {}
 
         async def uploads() -> AsyncIterator[pb.ImageUpload]:
@@ -246,11 +251,26 @@ class Pipeline:
         outcomes = self._client.index_images(uploads(), index=self._target.index, limits=limits)
         async for outcome in outcomes:
             loaded = sent.pop(outcome.number)
+            if self._is_to_be_sent_again(loaded, outcome):
+                continue
             if outcome.indexed is not None and self._target.place(self._source.name) is None:
                 await self._target.resolve()
                 if (place := self._target.place(self._source.name)) is not None:
                     self._recorder.use(*place)
             self._recorder.add(_outcome(loaded, outcome))
+
+    def _is_to_be_sent_again(self, loaded: Loaded, outcome: UploadOutcome) -> bool:
+        """The index was deleted a moment ago: the gateway makes it again for the next image."""
+        if not isinstance(outcome.error, NotFoundError) or self._stopping:
+            self._sent_again.pop(loaded.key, None)
+            return False
+        self._sent_again[loaded.key] += 1
+        if self._sent_again[loaded.key] > _MOST_SENT_AGAIN:
+            del self._sent_again[loaded.key]
+            return False
+        self._window.release()
+        self._loaded.give_back(loaded)
+        return True
 
     def _record(self, outcome: Outcome) -> None:
         """Takes an outcome from a thread; waits while too many are not written."""

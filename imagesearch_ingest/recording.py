@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
-from imagesearch_ingest.journal import Journal
+from imagesearch_ingest.journal import Entry, Journal
 from imagesearch_ingest.work import Outcome
 
 _TOGETHER = 4_096
 _PAUSE_S = 0.02
+_MOST_WAITING = 10_000
 
 
 class Recorder:
@@ -26,6 +27,7 @@ class Recorder:
         self._written = written
         self._outcomes: SimpleQueue[Outcome | None] = SimpleQueue()  # bounded by who adds
         self._place: tuple[int, int] | None = None
+        self._waiting: list[Entry] = []
         self.error: Exception | None = None
         """Why it could not write."""
         self._thread = threading.Thread(target=self._run, name="record", daemon=True)
@@ -35,7 +37,7 @@ class Recorder:
         self._thread.start()
 
     def use(self, target: int, source: int) -> None:
-        """Says what the outcomes belong to; before that, none is remembered."""
+        """Says what the outcomes belong to; before that, they wait to be written."""
         self._place = (target, source)
 
     def add(self, outcome: Outcome) -> None:
@@ -69,11 +71,17 @@ class Recorder:
             if not together:
                 continue
             try:
-                if self.error is None and self._place is not None:
-                    entries = [each.entry for each in together if each.what != "failed"]
-                    self._journal.write(*self._place, entries)
+                self._write(together)
             except Exception as error:  # it is raised by `finish`; the others must not wait for us
                 self.error = error
             self._written(together)
             if not ended:
                 time.sleep(_PAUSE_S)
+
+    def _write(self, together: Sequence[Outcome]) -> None:
+        entries = [each.entry for each in together if each.what != "failed"]
+        if self._place is None:  # nothing is stored yet: these were refused
+            self._waiting += entries[: _MOST_WAITING - len(self._waiting)]
+        elif self.error is None:
+            self._journal.write(*self._place, [*self._waiting, *entries])
+            self._waiting = []

@@ -1,6 +1,6 @@
 """Archives and tables as one source: each is a shard, opened only if not all of it is done."""
 
-import dataclasses
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,16 @@ from typing import Any, Protocol
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from imagesearch_ingest.items import Listed, ShardEnd, SourceError, Unlisted, in_shard, text_of
+from imagesearch_ingest.items import (
+    Item,
+    Listed,
+    ShardEnd,
+    SourceError,
+    Unlisted,
+    Unusable,
+    in_shard,
+    text_of,
+)
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_SHARDS = 1_000_000
@@ -43,6 +52,18 @@ class Shard:
     def open(self) -> Any:
         """Opens it for reading, as a binary file that can seek."""
         return open(self.path, "rb") if self.local else self.files.open(self.path, "rb")
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Reads some bytes, fewer where it ends; from any thread.
+
+        Raises:
+            OSError: They cannot be read.
+        """
+        if not self.local:
+            content: bytes = self.files.cat_file(self.path, start=offset, end=offset + size)
+            return content
+        with open(self.path, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, offset)
 
 
 class Reader(Protocol):
@@ -149,10 +170,20 @@ def stamp_of(info: dict[str, Any]) -> str:
 def _within(shard: Shard, listed: Listed) -> Listed:
     """The same, with the shard's name before its key."""
     if isinstance(listed, Unlisted):
-        return dataclasses.replace(listed, prefix=in_shard(shard.name, listed.prefix))
-    if isinstance(listed, ShardEnd):
-        return listed
-    return dataclasses.replace(listed, key=in_shard(shard.name, listed.key))
+        return Unlisted(in_shard(shard.name, listed.prefix), listed.reason)
+    if isinstance(listed, Unusable):
+        return Unusable(in_shard(shard.name, listed.key), listed.stamp, listed.reason)
+    if isinstance(listed, Item):  # by hand: `replace` would take as long as all the rest
+        return Item(
+            in_shard(shard.name, listed.key),
+            listed.stamp,
+            listed.size,
+            listed.read,
+            listed.facts,
+            listed.sha256,
+            listed.in_order,
+        )
+    return listed
 
 
 def _why(error: Exception) -> str:

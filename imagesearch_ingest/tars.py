@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 import posixpath
 import sys
 import tarfile
@@ -146,15 +145,14 @@ class _ByPlace(_Contents):
 
     def __init__(self, shard: Shard) -> None:
         self.stamp = shard.stamp
-        self._path = shard.path
+        self._shard = shard
 
     def later(self, member: tarfile.TarInfo, most: int) -> Any:
         return partial(self._read, member.offset_data, min(member.size, most + 1))
 
     def _read(self, offset: int, size: int) -> bytes:
         try:
-            with open(self._path, "rb") as file:
-                content = os.pread(file.fileno(), size, offset)
+            content = self._shard.read_at(offset, size)
         except OSError as error:
             raise RefusedError(f"cannot be read: {error.strerror}") from error
         if len(content) < size:
