@@ -36,10 +36,10 @@ from imagesearch_client import AsyncClient
 from imagesearch_dev.samples import photos
 from imagesearch_ingest.journal import Journal
 from imagesearch_ingest.opening import Opening
-from imagesearch_ingest.pipeline import Settings
 from imagesearch_ingest.report import Report as Outcome
 from imagesearch_ingest.report import Table
 from imagesearch_ingest.running import Run
+from imagesearch_ingest.settings import Settings
 from service_kit.client import channel
 
 _SIDE = 512

@@ -23,10 +23,10 @@ from imagesearch_ingest.mapping import Mapping
 from imagesearch_ingest.metadata import Describing
 from imagesearch_ingest.opening import Kind, Opening
 from imagesearch_ingest.patterns import PathPattern
-from imagesearch_ingest.pipeline import Settings
 from imagesearch_ingest.pruning import PruneRefusedError
 from imagesearch_ingest.report import Report, Table
 from imagesearch_ingest.running import SETTLE_S, Pruning, Run
+from imagesearch_ingest.settings import Settings
 
 _INTERRUPTED = 130
 
@@ -125,6 +125,7 @@ def index(
         readers=readers,
         max_bytes=memory * 1_000_000,
         dry_run=dry_run,
+        count=notes.is_terminal and not as_json and not watch,
     )
     pruning = Pruning(prune_limit, None if yes else _agree) if prune or watch else None
     report = Report()

@@ -74,6 +74,11 @@ class Handover(Generic[T]):
         self._closed = False
         self._stopped = False
 
+    @property
+    def stopped(self) -> bool:
+        """`stop` was called."""
+        return self._stopped
+
     def put(self, thing: T) -> None:
         """Waits for room and puts a thing in. From a thread.
 

@@ -10,6 +10,10 @@ class RefusedError(Exception):
     """One image cannot be used. The message says why; its neighbours go on."""
 
 
+class UnreadableError(RefusedError):
+    """One image cannot be read now; another time it may be. It is not remembered as refused."""
+
+
 class SourceError(Exception):
     """A source cannot be read at all, or is not what was asked for."""
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from imagesearch_ingest.budget import ByteBudget
+from imagesearch_ingest.budget import ByteBudget, StoppedError
 from imagesearch_ingest.items import (
     Item,
     Listed,
@@ -12,6 +12,7 @@ from imagesearch_ingest.items import (
     ShardEnd,
     Source,
     Unlisted,
+    UnreadableError,
     Unsettled,
     Unusable,
     in_shard,
@@ -49,6 +50,7 @@ class Lister:
         budget: Bounds what must be read at once.
         report: Counts what is listed.
         ledger: Is told of everything that goes on, and of the ends of shards.
+        stopping: Says that nothing more is wanted.
         read_at_once: Read what must be read before the next item; else only list.
     """
 
@@ -62,6 +64,7 @@ class Lister:
         budget: ByteBudget,
         report: Report,
         ledger: ShardLedger,
+        stopping: Callable[[], bool],
         *,
         read_at_once: bool,
     ) -> None:
@@ -73,6 +76,7 @@ class Lister:
         self._budget = budget
         self._report = report
         self._ledger = ledger
+        self._stopping = stopping
         self._read_at_once = read_at_once
         self.not_gone: list[str] = []
         """Prefixes of keys that were not, or could not all be, listed."""
@@ -85,10 +89,15 @@ class Lister:
         Args:
             listed: What to look at; None: all of the source.
             seen: Called with the keys of all that is there, many at a time.
+
+        Raises:
+            StoppedError: Nothing more is wanted.
         """
         items = self._source.items(self._shard_done) if listed is None else listed
         with closing(self._apart(items)) as several:
             for together in several:
+                if self._stopping():
+                    raise StoppedError
                 yield from self._together(together, seen)
 
     def _apart(self, items: Iterator[Listed]) -> Generator[list[Listed]]:
@@ -143,8 +152,8 @@ class Lister:
         held = one.size
         try:
             content = one.read()
-        except RefusedError as error:
-            return refused(one.key, stamp, str(error), held)
+        except Exception as error:  # of many libraries; this image's own: the others go on
+            return not_read(one.key, stamp, error, held)
         self._budget.correct(held, len(content))
         return Work(one, stamp, before, content, len(content))
 
@@ -164,6 +173,14 @@ class Lister:
         return self._journal.shard_done(
             self._number, shard, f"{self._recipe}:{stamp}", not self._choice.retry_refused
         )
+
+
+def not_read(key: str, stamp: str, error: Exception, held: int) -> Outcome:
+    """The outcome of an item that could not be read."""
+    outcome = refused(key, stamp, str(error) or type(error).__name__, held)
+    if isinstance(error, RefusedError) and not isinstance(error, UnreadableError):
+        return outcome
+    return replace(outcome, what="failed")
 
 
 def refused(key: str, stamp: str, reason: str, held: int = 0) -> Outcome:

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from imagesearch_ingest.formats import MAX_IMAGE_BYTES, too_large
-from imagesearch_ingest.items import RefusedError
+from imagesearch_ingest.items import RefusedError, UnreadableError
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MOST_CHARACTERS = 4_096
@@ -64,7 +64,7 @@ def read_regular(path: Path | str) -> bytes:
                 raise RefusedError(why)
             content = file.read(MAX_IMAGE_BYTES + 1)
     except OSError as error:
-        raise RefusedError(f"cannot be read: {error.strerror}") from error
+        raise UnreadableError(f"cannot be read: {error.strerror}") from error
     if why := too_large(len(content)):
         raise RefusedError(why)
     return content

@@ -3,69 +3,30 @@
 import asyncio
 import queue
 import threading
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-import grpc
-from imagesearch.common.v1 import types_pb2 as types
-from imagesearch.gateway.v1 import image_search_service_pb2 as pb
-
-from imagesearch_client.errors import NotFoundError
-from imagesearch_client.uploading import UploadLimits, UploadOutcome
+from imagesearch_client.uploading import UploadLimits
 from imagesearch_ingest.budget import ByteBudget, Handover, StoppedError
 from imagesearch_ingest.items import Listed, Source
-from imagesearch_ingest.journal import Entry, Journal
+from imagesearch_ingest.journal import Journal
 from imagesearch_ingest.ledger import ShardLedger
-from imagesearch_ingest.listing import Choice, Lister
-from imagesearch_ingest.metadata import Describing
+from imagesearch_ingest.listing import Lister
 from imagesearch_ingest.reading import Reader
 from imagesearch_ingest.recording import Recorder
 from imagesearch_ingest.report import Report, Table
+from imagesearch_ingest.sending import Sender
+from imagesearch_ingest.settings import Settings
 from imagesearch_ingest.target import Target
 from imagesearch_ingest.work import Loaded, Outcome, Work
 
 if TYPE_CHECKING:
     from imagesearch_client.async_client import AsyncClient
 
-_PASSING = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-}
-"""Codes of single images that may be stored another time: they are not remembered as refused."""
-
 _QUEUE = 1_024
-_MOST_SENT_AGAIN = 3
 _MOST_UNRECORDED = 8_192
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run goes.
-
-    Attributes:
-        describing: How images are described.
-        recipe: Digest of that.
-        choice: Which known items are done again.
-        streams: IndexImages streams at a time.
-        window: Most images of a stream that are sent and not answered.
-        readers: Threads that read.
-        max_bytes: Bytes of images in memory at a time.
-        dry_run: Read nothing, send nothing: only count what would be.
-    """
-
-    describing: Describing = field(default_factory=Describing)
-    recipe: str = ""
-    choice: Choice = field(default_factory=Choice)
-    streams: int = 2
-    window: int = 64
-    readers: int = 4
-    max_bytes: int = 128 * 1024 * 1024
-    dry_run: bool = False
 
 
 class Pipeline:
@@ -105,7 +66,6 @@ class Pipeline:
         self._unrecorded = threading.Semaphore(_MOST_UNRECORDED)
         self._window = asyncio.Semaphore(settings.streams * settings.window)
         self._stopping = False
-        self._sent_again: Counter[str] = Counter()
         self._ledger = ShardLedger()
         self.not_gone: list[str] = []
         """Prefixes of keys that were not all listed, so that none of them counts as gone."""
@@ -136,7 +96,18 @@ class Pipeline:
         readers = [
             self._loop.run_in_executor(threads, self._read) for _ in range(self._settings.readers)
         ]
-        streams = [asyncio.create_task(self._stream()) for _ in range(self._settings.streams)]
+        sender = Sender(
+            self._client,
+            self._target,
+            self._source.name,
+            self._loaded,
+            self._window,
+            recorder,
+            UploadLimits(
+                max_in_flight=self._settings.window, max_bytes_in_flight=self._settings.max_bytes
+            ),
+        )
+        streams = [asyncio.create_task(sender.run()) for _ in range(self._settings.streams)]
         closing = asyncio.create_task(self._close_when_read(listing, readers))
         try:
             await asyncio.gather(*streams, closing)
@@ -176,6 +147,7 @@ class Pipeline:
             self._budget,
             self._report,
             self._ledger,
+            lambda: self._stopping,
             read_at_once=not self._settings.dry_run,
         )
         try:
@@ -207,9 +179,10 @@ class Pipeline:
     def _read(self) -> None:
         """A thread that reads."""
         reader = Reader(self._settings.describing, self._budget, self._settings.choice.again)
+        broken: Exception | None = None
         while (work := self._works.get()) is not None:
             if self._stopping:
-                continue
+                continue  # to the end: who puts works in must not wait
             try:
                 loaded = reader.load(work)
                 if isinstance(loaded, Outcome):
@@ -218,6 +191,10 @@ class Pipeline:
                     self._loaded.put(loaded)
             except StoppedError:
                 continue
+            except Exception as error:  # a bug, raised when all have come to rest
+                broken, self._stopping = error, True
+        if broken is not None:
+            raise broken
 
     async def _close_when_read(
         self, listing: "asyncio.Future[None]", readers: list["asyncio.Future[None]"]
@@ -226,51 +203,6 @@ class Pipeline:
             await asyncio.gather(listing, *readers)
         finally:
             self._loaded.close()
-
-    async def _stream(self) -> None:
-        """Sends what is read; a stream is only opened when there is something to send."""
-        while (first := await self._loaded.get()) is not None:
-            await self._one_stream(first)
-
-    async def _one_stream(self, first: Loaded) -> None:
-        sent: dict[int, Loaded] = {}
-
-        async def uploads() -> AsyncIterator[pb.ImageUpload]:
-            loaded: Loaded | None = first
-            number = 0
-            while loaded is not None:
-                await self._window.acquire()
-                sent[number] = loaded
-                number += 1
-                yield loaded.upload
-                loaded = await self._loaded.get()
-
-        limits = UploadLimits(
-            max_in_flight=self._settings.window, max_bytes_in_flight=self._settings.max_bytes
-        )
-        outcomes = self._client.index_images(uploads(), index=self._target.index, limits=limits)
-        async for outcome in outcomes:
-            loaded = sent.pop(outcome.number)
-            if self._is_to_be_sent_again(loaded, outcome):
-                continue
-            if outcome.indexed is not None and self._target.place(self._source.name) is None:
-                await self._target.resolve()
-                if (place := self._target.place(self._source.name)) is not None:
-                    self._recorder.use(*place)
-            self._recorder.add(_outcome(loaded, outcome))
-
-    def _is_to_be_sent_again(self, loaded: Loaded, outcome: UploadOutcome) -> bool:
-        """The index was deleted a moment ago: the gateway makes it again for the next image."""
-        if not isinstance(outcome.error, NotFoundError) or self._stopping:
-            self._sent_again.pop(loaded.key, None)
-            return False
-        self._sent_again[loaded.key] += 1
-        if self._sent_again[loaded.key] > _MOST_SENT_AGAIN:
-            del self._sent_again[loaded.key]
-            return False
-        self._window.release()
-        self._loaded.give_back(loaded)
-        return True
 
     def _record(self, outcome: Outcome) -> None:
         """Takes an outcome from a thread; waits while too many are not written."""
@@ -310,25 +242,3 @@ class Pipeline:
         if place is not None and self._source.shards and not self._settings.dry_run:
             for shard, stamp in self._ledger.done():
                 journal.end_shard(place[1], shard, f"{self._settings.recipe}:{stamp}")
-
-
-def _outcome(loaded: Loaded, answer: UploadOutcome) -> Outcome:
-    size = len(loaded.upload.content)
-    if answer.indexed is not None:
-        what = types.UpsertOutcome.Name(answer.indexed.outcome)
-        what = what.removeprefix("UPSERT_OUTCOME_").lower()
-        entry = Entry(
-            loaded.key,
-            loaded.stamp,
-            loaded.image,
-            loaded.said,
-            loaded.place,
-            answer.indexed.outcome == types.UPSERT_OUTCOME_CREATED,
-            "",
-        )
-        return Outcome(entry, what, loaded.held, size)
-    assert answer.error is not None
-    error = answer.error
-    why = "; ".join(f"{field}: {what}" for field, what in error.violations) or error.message
-    entry = Entry(loaded.key, loaded.stamp, None, None, None, False, why)
-    return Outcome(entry, "failed" if error.code in _PASSING else "refused", loaded.held, size)

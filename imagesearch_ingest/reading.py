@@ -3,11 +3,11 @@
 import hashlib
 
 from imagesearch_ingest import digests
-from imagesearch_ingest.budget import ByteBudget
+from imagesearch_ingest.budget import ByteBudget, StoppedError
 from imagesearch_ingest.formats import looks_like_image, too_large
 from imagesearch_ingest.items import RefusedError
 from imagesearch_ingest.journal import Entry
-from imagesearch_ingest.listing import refused
+from imagesearch_ingest.listing import not_read
 from imagesearch_ingest.metadata import Describing
 from imagesearch_ingest.work import Loaded, Outcome, Work
 
@@ -41,8 +41,10 @@ class Reader:
                 self._budget.correct(held, len(content))
                 held = len(content)
             return self._loaded(work, content, held)
-        except RefusedError as error:
-            return refused(work.item.key, work.stamp, str(error), held)
+        except StoppedError:
+            raise
+        except Exception as error:  # of many libraries; this image's own: the others go on
+            return not_read(work.item.key, work.stamp, error, held)
 
     def _loaded(self, work: Work, content: bytes, held: int) -> Loaded | Outcome:
         if not content:

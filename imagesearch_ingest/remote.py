@@ -16,6 +16,7 @@ from imagesearch_ingest.items import (
     RefusedError,
     SourceError,
     Unlisted,
+    UnreadableError,
     Unusable,
     text_of,
 )
@@ -99,9 +100,9 @@ class RemoteFolder:
         try:
             content: bytes = self._files.cat_file(f"{self._root}/{path}", start=0, end=most + 1)
         except FileNotFoundError as error:
-            raise RefusedError("cannot be read: it is not there any more") from error
+            raise UnreadableError("cannot be read: it is not there any more") from error
         except (OSError, ValueError) as error:
-            raise RefusedError(f"cannot be read: {error}") from error
+            raise UnreadableError(f"cannot be read: {error}") from error
         if why := too_large(len(content)):
             raise RefusedError(why)
         return content

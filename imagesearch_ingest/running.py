@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from imagesearch_ingest.folder import Folder
 from imagesearch_ingest.items import Source, SourceError
 from imagesearch_ingest.journal import Journal
-from imagesearch_ingest.pipeline import Pipeline, Settings
+from imagesearch_ingest.pipeline import Pipeline
 from imagesearch_ingest.pruning import Pruner, Scope
 from imagesearch_ingest.report import Report, Table
+from imagesearch_ingest.settings import Settings
 from imagesearch_ingest.target import Target
 from imagesearch_ingest.watching import Watcher
 
@@ -91,11 +92,13 @@ class Run:
             PruneRefusedError: So much has gone that it looks like a mistake.
         """
         await self._target.resolve()
-        counting = asyncio.create_task(asyncio.to_thread(self._count))
+        if self._settings.count:
+            counting = asyncio.create_task(asyncio.to_thread(self._count))
         try:
             await self._part(_WHOLE)
         finally:
-            counting.cancel()
+            if self._settings.count:
+                counting.cancel()
         if not self._report.interrupted:
             await self._target.check()
 

@@ -22,6 +22,7 @@ from imagesearch_ingest.items import (
     Listed,
     RefusedError,
     Unlisted,
+    UnreadableError,
     Unusable,
     text_of,
 )
@@ -154,7 +155,7 @@ class _ByPlace(_Contents):
         try:
             content = self._shard.read_at(offset, size)
         except OSError as error:
-            raise RefusedError(f"cannot be read: {error.strerror}") from error
+            raise UnreadableError(f"cannot be read: {error}") from error
         if len(content) < size:
             raise RefusedError("the archive ends within it")
         return content

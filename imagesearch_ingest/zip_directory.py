@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from imagesearch_ingest.items import RefusedError
+from imagesearch_ingest.items import RefusedError, UnreadableError
 from imagesearch_ingest.shards import Shard
 
 _END = struct.Struct("<4s4H2LH")
@@ -167,8 +167,13 @@ def read(shard: Shard, entry: ZipEntry, most: int, first: int | None = None) -> 
         if entry.method == _STORED:
             content = packed[:limit]
         else:
-            content = unpack[entry.method]().decompress(packed, limit)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+            try:
+                content = unpack[entry.method]().decompress(packed, limit)
+            except OSError as error:  # bz2's word for data that is none of its own
+                raise ValueError(str(error)) from error
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {error}") from error
+    except (EOFError, ValueError, zlib.error) as error:
         raise RefusedError(f"cannot be unpacked: {error}") from error
     if first is None and len(content) <= most and zlib.crc32(content) != entry.crc:
         raise RefusedError("cannot be unpacked: its bytes are not those that were packed (CRC)")

@@ -31,10 +31,10 @@ from imagesearch_ingest.listing import Choice
 from imagesearch_ingest.mapping import Mapping
 from imagesearch_ingest.metadata import Describing
 from imagesearch_ingest.opening import Kind, Opening
-from imagesearch_ingest.pipeline import Settings
 from imagesearch_ingest.pruning import PruneRefusedError
 from imagesearch_ingest.report import Report, Table
 from imagesearch_ingest.running import Pruning, Run
+from imagesearch_ingest.settings import Settings
 from tests.helpers import a_picture, eventually
 
 if TYPE_CHECKING:
