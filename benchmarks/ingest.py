@@ -44,6 +44,7 @@ from service_kit.client import channel
 
 _SIDE = 512
 _SAMPLE_S = 0.005
+_WAITING = ("threading", "queue", "selectors")
 _OURS = ("imagesearch_ingest", "imagesearch_client", "grpc", "sqlite3", "PIL")
 
 
@@ -125,13 +126,25 @@ def profiled(found: Counter[str]) -> Iterator[None]:
 
 
 def _where(frame: Any) -> str:
-    """The innermost function of ours, or of those we know."""
+    """The innermost function of ours, or of those we know; "idle" where it waits."""
+    inner = frame
+    if inner.f_globals.get("__name__", "") in _WAITING or _waits(inner):
+        return "idle"
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         if module.startswith(_OURS):
             return f"{module}.{frame.f_code.co_name}"
         frame = frame.f_back
-    return "idle"
+    return f"{inner.f_globals.get('__name__', '')}.{inner.f_code.co_name}"
+
+
+def _waits(frame: Any) -> bool:
+    """It stands in a queue that is written in C, or sleeps."""
+    return (frame.f_globals.get("__name__"), frame.f_code.co_name) in {
+        ("imagesearch_ingest.recording", "_run"),
+        ("concurrent.futures.thread", "_worker"),
+        ("imagesearch_ingest.budget", "put"),
+    }
 
 
 class Cores:

@@ -69,9 +69,9 @@ async def serve(what: str, address: str) -> None:
     healthy = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     if what == "gateway":
-        pb_grpc.add_ImageSearchServiceServicer_to_server(StubGateway(), server)
+        pb_grpc.add_ImageSearchServiceServicer_to_server(StubGateway(), server)  # type: ignore[abstract]
     else:
-        embedder_grpc.add_EmbedderServiceServicer_to_server(StubEmbedder(), server)
+        embedder_grpc.add_EmbedderServiceServicer_to_server(StubEmbedder(), server)  # type: ignore[abstract]
     for name in ("", embedder_pb.DESCRIPTOR.services_by_name["EmbedderService"].full_name):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
     server.add_insecure_port(address)

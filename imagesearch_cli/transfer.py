@@ -15,7 +15,6 @@ from imagesearch_ingest import transfer
 from imagesearch_ingest.items import SourceError
 from imagesearch_ingest.journal import Journal, default_file
 from imagesearch_ingest.search_client import Upserted, search_client
-from imagesearch_ingest.target import DEFAULT_INDEX
 
 T = TypeVar("T")
 
@@ -46,7 +45,7 @@ def export(
 
     async def work() -> int:
         async with search_client(search) as client:
-            return await transfer.export(client, index or DEFAULT_INDEX, folder, progress)
+            return await transfer.export(client, index, folder, progress)
 
     count = _run(work, search)
     if as_json:

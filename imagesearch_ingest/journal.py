@@ -173,12 +173,16 @@ class Journal:
 
     def entries(self, source: int, keys: Sequence[str]) -> dict[str, Entry]:
         """Reads what is known of items, by key."""
+        # CROSS JOIN: the wanted keys lead, whatever the planner thinks of their number.
         rows = self._db.execute(
             "SELECT e.key, stamp, image, said, place, made, reason FROM json_each(?) AS wanted"
-            " JOIN entries AS e ON e.source = ? AND e.key = wanted.value",
+            " CROSS JOIN entries AS e ON e.source = ? AND e.key = wanted.value",
             (json.dumps(keys), source),
         )
-        return {row[0]: Entry(*row[:5], bool(row[5]), row[6]) for row in rows}
+        return {
+            key: Entry(key, stamp, image, said, place, bool(made), reason)
+            for key, stamp, image, said, place, made, reason in rows
+        }
 
     def write(self, target: int, source: int, entries: Iterable[Entry]) -> None:
         """Writes what has become of items; returns when it is on disk."""

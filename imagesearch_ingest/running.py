@@ -1,13 +1,14 @@
 """A whole run over one source: index, prune, and go on watching."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imagesearch_ingest.folder import Folder
-from imagesearch_ingest.items import Source, SourceError
+from imagesearch_ingest.items import Listed, Source, SourceError
 from imagesearch_ingest.journal import Journal
 from imagesearch_ingest.pipeline import Pipeline
 from imagesearch_ingest.pruning import Pruner, Scope
@@ -144,13 +145,10 @@ class Run:
         place = self._target.place(self._source.name)
         if self._report.interrupted:
             return
-        folder = self._source
-        part = None
-        if scope is not _WHOLE and isinstance(folder, Folder):
-
-            def part() -> object:
-                return folder.within(scope.folders, scope.shallow)
-
+        source = self._source
+        part: Callable[[], Iterator[Listed]] | None = None
+        if scope is not _WHOLE and isinstance(source, Folder):
+            part = partial(source.within, scope.folders, scope.shallow)
         if self._pruning is None or place is None:
             await pipeline.run(part)
             return

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 
+from image_kit.naming import DEFAULT_INDEX
 from imagesearch_ingest import document_tables
 from imagesearch_ingest.items import SourceError
 from imagesearch_ingest.journal import Identity, Journal
@@ -32,7 +33,7 @@ async def export(
 
     Args:
         client: search_service.
-        index: The index's name.
+        index: The index's name; "" for the default.
         folder: Where to; `part-000000.parquet` and so on.
         progress: Told of documents written, and in all, after each part.
         part_rows: Rows of a part.
@@ -43,7 +44,7 @@ async def export(
     """
     described = await client.index(index)
     if described is None:
-        raise SourceError(f"there is no index {index}")
+        raise SourceError(f"there is no index {index or DEFAULT_INDEX}")
     schema = document_tables.schema(described)
     written, number, token, complete = _resumed(folder, described)
     while not complete:

@@ -23,46 +23,42 @@ from jobs.embedding import Plan, ShardEmbedder
 from jobs.writing import ToParquet, ToSearch
 
 
-def run(
-    plan: Plan, shards: Sequence[str], workers: int, gpus: float, cpus: float
-) -> tuple[int, int, list[str]]:
+def run(plan: Plan, shards: Sequence[str], workers: int) -> tuple[int, int, list[str]]:
     """Embeds shards; a line is printed for each that is done.
 
     Args:
         plan: What is done with each.
         shards: Their URLs.
-        workers: How many at a time, each with a model of its own.
-        gpus: GPUs of a worker.
-        cpus: Processors of a worker.
+        workers: How many at a time, each with a model and, where there are any, a GPU of its
+            own. 0: as many as there are GPUs, or one.
 
     Returns:
         Images stored, images refused, and the shards that could not be read to their end.
     """
-    checkpoints = Checkpoints(plan.checkpoints, plan.job)
-    left = [shard for shard in shards if checkpoints.read(shard) is None]
-    print(f"{len(shards) - len(left)} of {len(shards)} shards are done already", flush=True)
+    available = ray.cluster_resources()
+    gpus = 1.0 if available.get("GPU", 0) >= 1 else 0.0
+    workers = workers or int(available.get("GPU", 0)) or 1
     stored = refused = 0
     failed: list[str] = []
-    if left:
-        rows: Any = (
-            ray.data.from_items([{"shard": shard} for shard in left], override_num_blocks=len(left))
-            .map_batches(
-                ShardEmbedder,
-                fn_constructor_args=(plan,),
-                batch_size=1,
-                concurrency=(1, min(workers, len(left))),
-                num_gpus=gpus,
-                num_cpus=cpus,
-            )
-            .iter_rows()
+    rows: Any = (
+        ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+        .map_batches(
+            ShardEmbedder,
+            fn_constructor_args=(plan,),
+            batch_size=1,
+            concurrency=(1, min(workers, len(shards))),
+            num_gpus=gpus,
+            num_cpus=plan.decoders if gpus else 1,
         )
-        for row in rows:
-            stored += row["documents"]
-            refused += row["refused"]
-            if row["error"]:
-                failed.append(row["shard"])
-            what = f"{row['documents']} stored, {row['refused']} refused {row['error']}"
-            print(f"{row['shard']}: {what}".rstrip(), flush=True)
+        .iter_rows()
+    )
+    for row in rows:
+        stored += row["documents"]
+        refused += row["refused"]
+        if row["error"]:
+            failed.append(row["shard"])
+        what = f"{row['documents']} stored, {row['refused']} refused {row['error']}"
+        print(f"{row['shard']}: {what}".rstrip(), flush=True)
     return stored, refused, failed
 
 
@@ -91,11 +87,16 @@ def main() -> None:
         job=job,
         decoders=options.decoders,
     )
+    checkpoints = Checkpoints(plan.checkpoints, plan.job)
+    try:
+        left = [shard for shard in shards if checkpoints.read(shard) is None]
+    except OSError as error:
+        sys.exit(f"a shard cannot be read: {error}")
+    print(f"{len(shards) - len(left)} of {len(shards)} shards are done already", flush=True)
+    if not left:
+        return
     ray.init(address=options.ray or None, log_to_driver=False)
-    available = ray.cluster_resources()
-    gpus = 1.0 if available.get("GPU", 0) >= 1 else 0.0
-    workers = options.workers or int(available.get("GPU", 0)) or 1
-    stored, refused, failed = run(plan, shards, workers, gpus, options.decoders if gpus else 1)
+    stored, refused, failed = run(plan, left, options.workers)
     print(f"{stored} images stored, {refused} refused, {len(failed)} shards damaged")
     sys.exit(1 if refused or failed else 0)
 
