@@ -1,7 +1,5 @@
 """Which names and which bytes are taken for images."""
 
-import posixpath
-
 _NAMES = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic")
 
 SUFFIXES = frozenset(f".{name}" for name in (*_NAMES, "heif"))
@@ -24,7 +22,8 @@ _STARTS = (
 
 def suffix(name: str) -> str:
     """The last suffix of a name, lower case, with its dot."""
-    return posixpath.splitext(name)[1].lower()
+    dot = name.rfind(".")  # not posixpath.splitext: a scan of a folder calls this most
+    return name[dot:].lower() if dot > name.rfind("/") + 1 else ""
 
 
 def is_image(name: str) -> bool:
