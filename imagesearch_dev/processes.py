@@ -1,14 +1,19 @@
 """Child processes that never outlive their parent."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+_PRELUDE = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):  # it died before we asked
+    sys.exit(1)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 class Process:
@@ -41,13 +46,12 @@ class Process:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as out:
             self._child = subprocess.Popen(
-                self._arguments,
+                _until_parent_dies(self._arguments),
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=die_with_parent(os.getpid()),
             )
 
     def exit_status(self) -> int | None:
@@ -76,15 +80,12 @@ class Process:
         return "\n".join(lines[-count:])
 
 
-def die_with_parent(parent: int) -> Callable[[], None] | None:
-    """Gives what a child runs first so that it is asked to end when `parent` dies; Linux only."""
+def _until_parent_dies(arguments: Sequence[str]) -> Sequence[str]:
+    """The command line of the same program, asked to end when this one dies; Linux only.
+
+    A program of its own arranges that, before it becomes the other: Python code run between fork
+    and exec is not safe beside threads, least of all those of gRPC.
+    """
     if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-
-    def ask_kernel() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before we asked
-            os._exit(1)
-
-    return ask_kernel
+        return arguments
+    return (sys.executable, "-I", "-S", "-c", _PRELUDE, str(os.getpid()), *arguments)

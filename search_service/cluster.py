@@ -3,13 +3,14 @@
 import asyncio
 import math
 import random
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from elasticsearch import (
-    AsyncElasticsearch,
-)
-from elasticsearch.serializer import CompatibilityModeJsonSerializer, OrjsonSerializer
+from elastic_transport import AiohttpHttpNode, HttpHeaders
+from elastic_transport.client_utils import DEFAULT, DefaultType
+from elasticsearch import AsyncElasticsearch
+from elasticsearch.serializer import OrjsonSerializer
 
 from search_service.errors import (
     NotReadyError,
@@ -34,14 +35,28 @@ _FIRST_WITH_PACKED_VECTORS = (9, 3)
 _FIRST_WITH_PACKED_QUERIES = (9, 4)
 """From this version on so may the vectors of searches."""
 
+_OF_A_MAJOR = re.compile(r"application/vnd\.elasticsearch\+([a-z-]+); ?compatible-with=\d+")
+
 _ATTEMPTS = 4
 _FIRST_PAUSE_S = 0.1
 
 
-class _Json(OrjsonSerializer):
-    """Elasticsearch's JSON, read and written several times as fast as by the standard library."""
+class _Node(AiohttpHttpNode):
+    """A node of any major version: asked in its own JSON, not in that of the client's major."""
 
-    mimetype = CompatibilityModeJsonSerializer.mimetype
+    async def perform_request(  # type: ignore[override]
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: HttpHeaders | None = None,
+        request_timeout: DefaultType | float | None = DEFAULT,
+    ) -> Any:
+        if headers is not None:
+            for name in ("accept", "content-type"):
+                if name in headers:
+                    headers[name] = _OF_A_MAJOR.sub(r"application/\1", headers[name])
+        return await super().perform_request(method, target, body, headers, request_timeout)
 
 
 class Cluster:
@@ -182,7 +197,8 @@ def connect(settings: Settings) -> AsyncElasticsearch:
         retry_on_timeout=False,
         retry_on_status=(),
         connections_per_node=16,
-        serializers={_Json.mimetype: _Json()},
+        node_class=_Node,
+        serializers={"application/json": OrjsonSerializer()},
         **more,
     )
 

@@ -12,6 +12,7 @@ ServiceError
 ├── OperationRunningError    FAILED_PRECONDITION: the index has one of this kind already
 ├── OperationCancelledError  CANCELLED
 ├── SnapshotError            FAILED_PRECONDITION: it cannot be made or restored
+├── LicenseError             FAILED_PRECONDITION: Elasticsearch's licence does not cover it
 ├── ScriptsMissingError      FAILED_PRECONDITION: an exact search needs scripts
 ├── PageExpiredError         FAILED_PRECONDITION: begin with the first page again
 ├── RequestTooLargeError     RESOURCE_EXHAUSTED: more than Elasticsearch ever takes at once
@@ -89,6 +90,16 @@ class IndexBlockedError(ServiceError):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"Elasticsearch refuses writes to index {name!r}: {why}")
+
+
+class LicenseError(ServiceError):
+    """Elasticsearch has no licence for what the index needs, e.g. for its vector type."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "NOT_LICENSED"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Elasticsearch refuses: {why}")
 
 
 class ConflictError(ServiceError):

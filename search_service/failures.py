@@ -10,6 +10,7 @@ from search_service.errors import (
     IndexBlockedError,
     IndexExistsError,
     IndexNotFoundError,
+    LicenseError,
     NotReadyError,
     OverloadedError,
     PageExpiredError,
@@ -69,6 +70,8 @@ def translate(status: int, body: Any, index: str) -> Exception | None:
         return OverloadedError()
     if status in (502, 503, 504):
         return NotReadyError()
+    if kind == "security_exception" and "license" in reason:
+        return LicenseError(reason)
     if status in (401, 403):
         return UnavailableError("Elasticsearch refuses the credentials of search_service")
     if status == 400 and reason.startswith("Failed to parse query"):

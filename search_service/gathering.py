@@ -11,6 +11,9 @@ from search_service.queries import KnnSearch
 from search_service.searching import Answer
 from service_kit import deadlines
 
+_WORTH_A_REQUEST = 8
+"""Searches that are worth a request of their own while another of several is under way."""
+
 
 @dataclass
 class _Waiting:
@@ -23,7 +26,8 @@ class SearchQueue:
     """Makes searches, a bounded number of requests at a time.
 
     A search is sent at once while there is room; under load, whatever has gathered goes as one
-    `_msearch`, which costs both sides less. Heavy searches go alone: nobody waits for them.
+    `_msearch`, which costs both sides less, and the larger the less. Heavy searches go alone:
+    nobody waits for them.
 
     Args:
         cluster: Where to.
@@ -36,6 +40,7 @@ class SearchQueue:
         self._max_requests = max_requests
         self._max_searches = max_searches
         self._running = 0
+        self._of_several = 0
         self._waiting: deque[_Waiting] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -47,7 +52,7 @@ class SearchQueue:
         """
         if query.is_heavy:
             return await searching.search(self._cluster, revision, query)
-        if self._running < self._max_requests:
+        if self._has_room(1):
             self._running += 1
             try:
                 return await searching.search(self._cluster, revision, query)
@@ -64,9 +69,16 @@ class SearchQueue:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _has_room(self, searches: int) -> bool:
+        """Whether a request with so many searches may be sent now."""
+        if self._running >= self._max_requests:
+            return False
+        return not self._of_several or searches >= _WORTH_A_REQUEST
+
     def _pump(self) -> None:
-        while self._running < self._max_requests and (batch := self._take()):
+        while self._has_room(len(self._waiting)) and (batch := self._take()):
             self._running += 1
+            self._of_several += len(batch) > 1
             task = asyncio.create_task(self._send(batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -93,6 +105,7 @@ class SearchQueue:
             answers = [error] * len(batch)
         finally:
             self._running -= 1
+            self._of_several -= len(batch) > 1
         for entry, answer in zip(batch, answers, strict=True):
             if entry.answer.done():
                 continue

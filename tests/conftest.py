@@ -27,7 +27,8 @@ import gateway.settings
 import search_service.server
 import search_service.settings
 from imagesearch_dev import models
-from imagesearch_dev.elasticsearch.node import ElasticsearchNode
+from imagesearch_dev.elasticsearch.assemble import VERSION
+from imagesearch_dev.elasticsearch.node import ElasticsearchNode, jdk_for
 from service_kit.client import channel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +49,7 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An Elasticsearch: the one of ELASTICSEARCH_URL, or a node of our own."""
+    """The one of ELASTICSEARCH_URL, or a node of our own (of ELASTICSEARCH_VERSION)."""
     if url := os.environ.get("ELASTICSEARCH_URL"):
         yield url
         with Elasticsearch(url) as client:
@@ -56,7 +57,9 @@ def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
             for name in made:
                 client.indices.delete(index=name)
         return
-    with ElasticsearchNode(tmp_path_factory.mktemp("elasticsearch"), HOMES) as node:
+    version = os.environ.get("ELASTICSEARCH_VERSION", VERSION)
+    folder = tmp_path_factory.mktemp("elasticsearch")
+    with ElasticsearchNode(folder, HOMES, version=version, java_home=jdk_for(version)) as node:
         yield node.url
 
 

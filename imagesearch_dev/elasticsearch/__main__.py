@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from imagesearch_dev.elasticsearch.assemble import VERSION, AssembleError
-from imagesearch_dev.elasticsearch.node import ElasticsearchNode, NodeError, full_jdk
+from imagesearch_dev.elasticsearch.node import ElasticsearchNode, NodeError, jdk_for
 
 FOLDER = Path(".imagesearch")
 
@@ -26,15 +26,15 @@ def main() -> None:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    node = ElasticsearchNode(
-        options.data,
-        options.homes,
-        http_port=options.http_port,
-        heap=options.heap,
-        version=options.version,
-        java_home=None if options.version == VERSION else full_jdk(),
-    )
     try:
+        node = ElasticsearchNode(
+            options.data,
+            options.homes,
+            http_port=options.http_port,
+            heap=options.heap,
+            version=options.version,
+            java_home=jdk_for(options.version),
+        )
         node.start()
     except (NodeError, AssembleError) as error:
         parser.exit(1, f"error: {error}\n")

