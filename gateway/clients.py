@@ -77,6 +77,18 @@ class Embedder:
         response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
         return _embedded(response.results[0], [(theirs, ours)])
 
+    async def embed_all(self, texts: Sequence[str], images: Sequence[bytes]) -> list[types.Vector]:
+        """Embeds texts and images of our own, 256 at most: the texts' vectors, then the images'.
+
+        Raises:
+            ServiceError: One cannot be embedded.
+        """
+        inputs = [embedder_pb.EmbedInput(text=text) for text in texts]
+        inputs += [embedder_pb.EmbedInput(image=image) for image in images]
+        request = embedder_pb.EmbedRequest(inputs=inputs)
+        response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
+        return [_embedded(result, ()).vector for result in response.results]
+
     @asynccontextmanager
     async def bulk(self) -> AsyncIterator["BulkEmbedder"]:
         """Opens a stream for many images."""
@@ -147,8 +159,25 @@ class Search:
 
     async def knn(self, request: search_pb.SearchRequest) -> Sequence[search_pb.SearchHit]:
         """Finds the nearest vectors."""
-        response = await _answer(self._documents.Search, request, SEARCH, self._call_timeout_s)
-        return response.hits
+        return (await self.search(request)).hits
+
+    async def search(
+        self, request: search_pb.SearchRequest, moves: Moves = ()
+    ) -> search_pb.SearchResponse:
+        """Finds the nearest vectors. `moves` says which of our fields those of `request` are."""
+        return await _answer(self._documents.Search, request, SEARCH, self._call_timeout_s, moves)
+
+    async def documents(
+        self, index: str, image_ids: Sequence[str], with_vectors: bool = False
+    ) -> list[search_pb.GetDocumentsResult | None]:
+        """Reads up to 1,000 documents, in order; None for each that is not there any more."""
+        request = search_pb.GetDocumentsRequest(
+            index=index, image_ids=image_ids, include_vectors=with_vectors
+        )
+        response = await _answer(
+            self._documents.GetDocuments, request, SEARCH, self._call_timeout_s
+        )
+        return [None if each.HasField("error") else each for each in response.results]
 
     async def document(
         self, index: str, image_id: str, with_vector: bool = False, field: str = "image_id"

@@ -5,6 +5,7 @@
     ├── FetchForbiddenError    PERMISSION_DENIED: the URL may not be fetched
     ├── FetchError             FAILED_PRECONDITION: the URL gives no image
     ├── StoreFullError         RESOURCE_EXHAUSTED
+    ├── ExplanationMissingError  FAILED_PRECONDITION: scores of the index are no sums
     └── RemoteError            what another service answered, its fields renamed to ours
 
 What is wrong with a request is an InvalidRequestError, or an ImageError of image_kit.
@@ -50,6 +51,16 @@ class StoreFullError(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("the image store is full")
+
+
+class ExplanationMissingError(ServiceError):
+    """The scores of this index are no sums over the terms."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "NO_EXPLANATION"
+
+    def __init__(self, index: str) -> None:
+        super().__init__(f"scores of index {index!r} are no cosines, and cannot be explained")
 
 
 Moves = Sequence[tuple[str, str]]

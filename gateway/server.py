@@ -9,8 +9,10 @@ from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
 from gateway.classification_rpcs import ClassificationRpcs
 from gateway.clients import Embedder, Search, open_embedder, open_search
+from gateway.composed_search import ComposedSearch
 from gateway.fetch import Fetcher
 from gateway.indexing import Indexing
+from gateway.levels import LevelMeter
 from gateway.query_images import QueryImages
 from gateway.search_rpcs import SearchRpcs
 from gateway.servicer import ImageSearchServicer
@@ -72,8 +74,12 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             )
         stopping = asyncio.Event()
         images = QueryImages(embedder, search, store, fetcher, preparers, limits)
+        meter = LevelMeter(embedder, preparers)
+        stack.push_async_callback(meter.stop)
         servicer = ImageSearchServicer(
-            SearchRpcs(embedder, search, images),
+            SearchRpcs(
+                ComposedSearch(embedder, search, images, LevelMeter(embedder, preparers), preparers)
+            ),
             VersionRpcs(),
             ClassificationRpcs(),
             StorageRpcs(

@@ -2,7 +2,7 @@
 
 import typer
 
-from imagesearch_cli import index, search, status, transfer
+from imagesearch_cli import compose, index, search, status, transfer
 
 app = typer.Typer(
     help="Search images by image, and by text in any language.",
@@ -12,6 +12,7 @@ app = typer.Typer(
 
 index.register(app)
 search.register(app)
+compose.register(app)
 transfer.register(app)
 status.register(app)
 

@@ -23,7 +23,7 @@ def _call(
     """The same call, waiting for its answer."""
 
     @wraps(method)
-    def call(self: "Client", *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._wait(method(self._client, *args, **kwargs))
 
     return call
@@ -35,7 +35,7 @@ def _stream(
     """The same call, its answers as a plain iterator. Leaving the loop cancels it."""
 
     @wraps(method)
-    def stream(self: "Client", *args: P.args, **kwargs: P.kwargs) -> Generator[R]:
+    def stream(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Generator[R]:
         async def begin() -> AsyncGenerator[R]:
             return method(self._client, *args, **kwargs)
 

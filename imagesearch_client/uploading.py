@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _LONGEST_PAUSE_S = 5.0
 
+# What gRPC calls it, with INTERNAL, when a stream ends in the moment that it is written to.
+_WRITE_FAILED = "Internal error from Core"
+
 
 @dataclass(frozen=True)
 class UploadLimits:
@@ -175,7 +178,8 @@ class Uploading:
 
     async def _one_stream(self) -> AsyncGenerator[UploadOutcome]:
         # A queue of its own: gRPC may go on reading the requests of a stream that has ended.
-        self._outgoing = outgoing = asyncio.Queue()
+        outgoing: asyncio.Queue[int | None] = asyncio.Queue()
+        self._outgoing = outgoing
         for number in self._unanswered:
             outgoing.put_nowait(number)
         self._end_if_done()
@@ -186,6 +190,9 @@ class Uploading:
                 if (outcome := self._answered(answer, later)) is not None:
                     yield outcome
         except grpc.aio.AioRpcError as broken:
+            if (broken.details() or "").startswith(_WRITE_FAILED):
+                what = "the stream broke while it was written to"
+                raise UnavailableError(grpc.StatusCode.UNAVAILABLE, what) from broken
             raise from_rpc_error(broken) from broken
         finally:
             for timer in later:
