@@ -171,7 +171,8 @@ class Run:
         if self._settings.dry_run:
             self._report.pruned += gone + superseded
             return
-        if pruning.agree is not None and not pruning.agree(gone, superseded):
+        # In a thread: who is asked may press Ctrl-C instead.
+        if pruning.agree and not await asyncio.to_thread(pruning.agree, gone, superseded):
             return
 
         def progress(deleted: int, kept: int) -> None:
