@@ -66,6 +66,14 @@ class SearchClient:
             return None
         return answer.index
 
+    async def refresh(self, name: str) -> None:
+        """Makes every acknowledged write visible.
+
+        Raises:
+            ImageSearchError: It failed.
+        """
+        await self._call(self._indexes.RefreshIndex, index_pb.RefreshIndexRequest(name=name))
+
     async def create_index(self, name: str, like: index_pb.Index) -> index_pb.Index:
         """Creates an index for the same space with the same options.
 

@@ -45,6 +45,7 @@ async def export(
     described = await client.index(index)
     if described is None:
         raise SourceError(f"there is no index {index or DEFAULT_INDEX}")
+    await client.refresh(described.name)  # so that all that was acknowledged is listed
     schema = document_tables.schema(described)
     written, number, token, complete = _resumed(folder, described)
     while not complete:

@@ -91,7 +91,9 @@ async def test_an_index_comes_back_as_it_was(
 
     assert (count, len(files)) == (COUNT, 3)
     assert len(outcomes) == once  # whole files are not even sent again
-    assert sum(o.outcomes[types.UPSERT_OUTCOME_CREATED] for o in outcomes) == COUNT
+    assert [(o.outcomes, o.refused) for o in outcomes] == [
+        ({types.UPSERT_OUTCOME_CREATED: n}, []) for n in (10, 10, 5)
+    ]
     ours, theirs = await listed(search, new_index), await listed(search, filled)
     assert ours.keys() == theirs.keys()
     for key, one in ours.items():
