@@ -35,7 +35,7 @@ def run(plan: Plan, shards: Sequence[str], workers: int) -> tuple[int, int, list
     Returns:
         Images stored, images refused, and the shards that could not be read to their end.
     """
-    available = ray.cluster_resources()
+    available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = 1.0 if available.get("GPU", 0) >= 1 else 0.0
     workers = workers or int(available.get("GPU", 0)) or 1
     stored = refused = 0

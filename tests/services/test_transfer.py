@@ -85,16 +85,16 @@ async def test_an_index_comes_back_as_it_was(
     count = await transfer.export(client, filled, folder, lambda *_: None, part_rows=10)
 
     files = sorted(folder.glob("*.parquet"))
-    await transfer.import_(client, files, new_index, journal, outcomes.append)
+    await transfer.import_(client, files, f"{new_index}-copy", journal, outcomes.append)
     once = len(outcomes)
-    await transfer.import_(client, files, new_index, journal, outcomes.append)
+    await transfer.import_(client, files, f"{new_index}-copy", journal, outcomes.append)
 
     assert (count, len(files)) == (COUNT, 3)
     assert len(outcomes) == once  # whole files are not even sent again
     assert [(o.outcomes, o.refused) for o in outcomes] == [
         ({types.UPSERT_OUTCOME_CREATED: n}, []) for n in (10, 10, 5)
     ]
-    ours, theirs = await listed(search, new_index), await listed(search, filled)
+    ours, theirs = await listed(search, f"{new_index}-copy"), await listed(search, filled)
     assert ours.keys() == theirs.keys()
     for key, one in ours.items():
         assert one.document == theirs[key].document
@@ -140,12 +140,14 @@ async def test_another_space_is_refused(
     await transfer.export(client, filled, folder, lambda *_: None)
     options = index_pb.IndexOptions(dimensions=16)
     await indexes.CreateIndex(
-        index_pb.CreateIndexRequest(name=new_index, space="another@sha256:00", options=options)
+        index_pb.CreateIndexRequest(
+            name=f"{new_index}-other", space="another@sha256:00", options=options
+        )
     )
 
     with pytest.raises(SourceError, match="space"):
         await transfer.import_(
-            client, sorted(folder.glob("*.parquet")), new_index, journal, outcomes.append
+            client, sorted(folder.glob("*.parquet")), f"{new_index}-other", journal, outcomes.append
         )
 
     assert outcomes == []
