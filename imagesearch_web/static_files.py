@@ -65,12 +65,13 @@ class StaticFiles:
         zipped = found.zipped is not None and "gzip" in request.headers.get("accept-encoding", "")
         etag = f'"{found.etag}-gzip"' if zipped else f'"{found.etag}"'
         headers = {**caching.headers(etag, _ASK_EACH_TIME), "vary": "accept-encoding"}
+        if kind is not None and kind.startswith("text/html"):
+            # On a 304, too: a browser takes its headers for those of the page it has.
+            headers["content-security-policy"] = PAGE_POLICY
         if caching.matches(etag, request.headers.get("if-none-match")):
             return Response(status_code=304, headers=headers)
         if zipped:
             headers["content-encoding"] = "gzip"
-        if kind is not None and kind.startswith("text/html"):
-            headers["content-security-policy"] = PAGE_POLICY
         return Response(found.zipped if zipped else found.data, headers=headers, media_type=kind)
 
     def _read(self, name: str) -> _File | None:
