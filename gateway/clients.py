@@ -250,6 +250,13 @@ class Search:
         """Reads a page of an index's documents, by id."""
         return await _answer(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
 
+    async def count(self, request: search_pb.CountDocumentsRequest) -> int:
+        """Counts documents."""
+        response = await _answer(
+            self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
+        )
+        return response.count
+
     async def delete(
         self, index: str, image_ids: Iterable[str], refresh: "types.RefreshPolicy.ValueType"
     ) -> search_pb.DeleteDocumentsResponse:

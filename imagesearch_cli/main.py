@@ -24,6 +24,8 @@ app = typer.Typer(
 index.register(app)
 app.add_typer(collect.app, name="collect")
 search.register(app)
+classification.register(app)
+tagging.register(app)
 compose.register(app)
 versions.register(app)
 duplicates.register(app)
