@@ -61,6 +61,21 @@ class Embedder:
         result = await self._embed(embedder_pb.EmbedInput(image=data), "inputs[0].image", field)
         return result.vector
 
+    async def embed_images(self, images: Sequence[bytes], field: str) -> Sequence[types.Vector]:
+        """Embeds images that were all made of the one that `field` names.
+
+        Raises:
+            ServiceError: One cannot be embedded.
+        """
+        request = embedder_pb.EmbedRequest(
+            inputs=[embedder_pb.EmbedInput(image=image) for image in images]
+        )
+        response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
+        return [
+            _embedded(result, [(f"inputs[{i}].image", field)]).vector
+            for i, result in enumerate(response.results)
+        ]
+
     async def embed_text(self, text: str, field: str) -> tuple[types.Vector, bool]:
         """Embeds one text; says too whether only its beginning was used.
 
@@ -69,6 +84,21 @@ class Embedder:
         """
         result = await self._embed(embedder_pb.EmbedInput(text=text), "inputs[0].text", field)
         return result.vector, result.truncated
+
+    async def embed_texts(
+        self, texts: Sequence[str], model: embedder_pb.Model
+    ) -> AsyncIterator[Sequence[types.Vector]]:
+        """Embeds many texts with one model, as many in a call as it takes; gives them in order.
+
+        Raises:
+            ServiceError: One cannot be embedded.
+        """
+        most = model.limits.max_inputs or 1
+        for start in range(0, len(texts), most):
+            inputs = [embedder_pb.EmbedInput(text=text) for text in texts[start : start + most]]
+            request = embedder_pb.EmbedRequest(inputs=inputs, model=model.name)
+            response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
+            yield [_embedded(result, ()).vector for result in response.results]
 
     async def _embed(
         self, item: embedder_pb.EmbedInput, theirs: str, ours: str
@@ -179,6 +209,21 @@ class Search:
         )
         return [None if each.HasField("error") else each for each in response.results]
 
+    async def knn_all(
+        self, requests: Sequence[search_pb.SearchRequest], moves: Moves = ()
+    ) -> list[Sequence[search_pb.SearchHit]]:
+        """Makes several searches at once, at most 100.
+
+        Raises:
+            RemoteError: One is refused.
+        """
+        request = search_pb.BatchSearchRequest(searches=requests)
+        response = await _answer(self._documents.BatchSearch, request, SEARCH, self._call_timeout_s)
+        for result in response.results:
+            if result.HasField("error"):
+                raise from_status(relocated(result.error, moves))
+        return [result.response.hits for result in response.results]
+
     async def document(
         self, index: str, image_id: str, with_vector: bool = False, field: str = "image_id"
     ) -> search_pb.GetDocumentsResult:
@@ -198,6 +243,19 @@ class Search:
         if result.HasField("error"):
             raise from_status(result.error)
         return result
+
+    async def listed(
+        self, request: search_pb.ListDocumentsRequest
+    ) -> search_pb.ListDocumentsResponse:
+        """Reads a page of an index's documents, by id."""
+        return await _answer(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
+
+    async def count(self, request: search_pb.CountDocumentsRequest) -> int:
+        """Counts documents."""
+        response = await _answer(
+            self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
+        )
+        return response.count
 
     async def delete(
         self, index: str, image_ids: Iterable[str], refresh: "types.RefreshPolicy.ValueType"
@@ -272,10 +330,32 @@ class BulkSearch:
         Raises:
             ServiceError: It is not stored, or nobody knows.
         """
-        answer = await self._stream.ask(request)
-        if answer.HasField("error"):
-            raise from_status(relocated(answer.error, moves))
-        return answer.outcome
+        return _stored(await self._stream.ask(request), moves)
+
+    async def upsert_many(
+        self, requests: Sequence[search_pb.UpsertDocumentsRequest], moves: Moves
+    ) -> "list[types.UpsertOutcome.ValueType | Exception]":
+        """Stores up to 1,000 documents in one message; says of each what was done, or why not.
+
+        Raises:
+            ServiceError: Nobody knows what became of them.
+        """
+        answer = await self._stream.ask(search_pb.UpsertDocumentsRequest(more=requests))
+        outcomes: list[types.UpsertOutcome.ValueType | Exception] = []
+        for each in answer.more:
+            try:
+                outcomes.append(_stored(each, moves))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+
+def _stored(
+    answer: search_pb.UpsertDocumentsResponse, moves: Moves
+) -> "types.UpsertOutcome.ValueType":
+    if answer.HasField("error"):
+        raise from_status(relocated(answer.error, moves))
+    return answer.outcome
 
 
 def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:
@@ -286,7 +366,10 @@ def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:
 
 def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
     """Opens a channel to search_service."""
-    idempotent = [f"{_SEARCH_SERVICE}/Search", f"{_SEARCH_SERVICE}/GetDocuments"]
+    idempotent = [
+        f"{_SEARCH_SERVICE}/{name}"
+        for name in ("Search", "BatchSearch", "GetDocuments", "ListDocuments", "CountDocuments")
+    ]
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
     return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
 

@@ -119,6 +119,8 @@ def status_response(
                 size_bytes=index.size_bytes,
                 health="" if health == "unspecified" else health,
                 space=index.space,
+                created_at=index.created_at,
+                revision=index.revision,
             )
         )
     return response

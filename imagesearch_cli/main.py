@@ -2,7 +2,18 @@
 
 import typer
 
-from imagesearch_cli import compose, index, search, status
+from imagesearch_cli import (
+    classification,
+    collect,
+    compose,
+    duplicates,
+    index,
+    search,
+    status,
+    tagging,
+    transfer,
+    versions,
+)
 
 app = typer.Typer(
     help="Search images by image, and by text in any language.",
@@ -11,8 +22,14 @@ app = typer.Typer(
 )
 
 index.register(app)
+app.add_typer(collect.app, name="collect")
 search.register(app)
+classification.register(app)
+tagging.register(app)
 compose.register(app)
+versions.register(app)
+duplicates.register(app)
+transfer.register(app)
 status.register(app)
 
 
