@@ -250,13 +250,6 @@ class Search:
         """Reads a page of an index's documents, by id."""
         return await _answer(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
 
-    async def count(self, request: search_pb.CountDocumentsRequest) -> int:
-        """Counts documents."""
-        response = await _answer(
-            self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
-        )
-        return response.count
-
     async def delete(
         self, index: str, image_ids: Iterable[str], refresh: "types.RefreshPolicy.ValueType"
     ) -> search_pb.DeleteDocumentsResponse:
@@ -288,6 +281,14 @@ class Search:
                 return None
             raise
         return response.index
+
+    async def indexes(
+        self, page_size: int, page_token: str
+    ) -> tuple[Sequence[index_pb.Index], str]:
+        """Lists the indexes, a page of them; gives the token of the next page too."""
+        request = index_pb.ListIndexesRequest(page_size=page_size, page_token=page_token)
+        response = await _answer(self._indexes.ListIndexes, request, SEARCH, self._call_timeout_s)
+        return response.indexes, response.next_page_token
 
     async def create_index(self, name: str, space: str, dimensions: int) -> None:
         """Creates an index; does nothing if somebody else just has."""
@@ -371,6 +372,7 @@ def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
         for name in ("Search", "BatchSearch", "GetDocuments", "ListDocuments", "CountDocuments")
     ]
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
+    idempotent += [f"{_INDEX_SERVICE}/ListIndexes"]
     return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
 
 

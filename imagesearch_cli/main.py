@@ -24,8 +24,6 @@ app = typer.Typer(
 index.register(app)
 app.add_typer(collect.app, name="collect")
 search.register(app)
-classification.register(app)
-tagging.register(app)
 compose.register(app)
 versions.register(app)
 duplicates.register(app)

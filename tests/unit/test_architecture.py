@@ -25,6 +25,7 @@ PACKAGES: dict[str, set[str]] = {
         *("service_kit", "image_kit", "imagesearch_client", "imagesearch_ingest"),
         *("embedder_service", "gateway"),
     },
+    "imagesearch_web": {"service_kit", "image_kit", "imagesearch_client"},
 }
 """What each package may import of ours, besides itself and the contracts."""
 
@@ -40,6 +41,7 @@ STUBS: dict[str, set[str]] = {
     "imagesearch_ingest": {"gateway", "search", "common"},
     "imagesearch_cli": {"gateway", "common"},
     "jobs": {"search", "common"},
+    "imagesearch_web": {"gateway", "common"},
 }
 """Which contracts each package may know."""
 
