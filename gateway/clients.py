@@ -224,19 +224,6 @@ class Search:
                 raise from_status(relocated(result.error, moves))
         return [result.response.hits for result in response.results]
 
-    async def page(
-        self, request: search_pb.ListDocumentsRequest
-    ) -> search_pb.ListDocumentsResponse:
-        """Lists documents by id, a page of them."""
-        return await _answer(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
-
-    async def count(self, request: search_pb.CountDocumentsRequest) -> int:
-        """Counts documents."""
-        response = await _answer(
-            self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
-        )
-        return response.count
-
     async def document(
         self, index: str, image_id: str, with_vector: bool = False, field: str = "image_id"
     ) -> search_pb.GetDocumentsResult:
@@ -262,6 +249,13 @@ class Search:
     ) -> search_pb.ListDocumentsResponse:
         """Reads a page of an index's documents, by id."""
         return await _answer(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
+
+    async def count(self, request: search_pb.CountDocumentsRequest) -> int:
+        """Counts documents."""
+        response = await _answer(
+            self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
+        )
+        return response.count
 
     async def delete(
         self, index: str, image_ids: Iterable[str], refresh: "types.RefreshPolicy.ValueType"

@@ -124,4 +124,6 @@ def index_status(index: index_pb.Index) -> pb.IndexStatus:
         size_bytes=index.size_bytes,
         health="" if health == "unspecified" else health,
         space=index.space,
+        created_at=index.created_at,
+        revision=index.revision,
     )

@@ -11,6 +11,7 @@ from imagesearch_cli import (
     search,
     status,
     tagging,
+    transfer,
     versions,
 )
 
@@ -23,11 +24,12 @@ app = typer.Typer(
 index.register(app)
 app.add_typer(collect.app, name="collect")
 search.register(app)
+classification.register(app)
+tagging.register(app)
 compose.register(app)
 versions.register(app)
 duplicates.register(app)
-classification.register(app)
-tagging.register(app)
+transfer.register(app)
 status.register(app)
 
 

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from imagesearch_cli.ingest import find_images
 from imagesearch_dev import guide, models, samples
 from imagesearch_dev.elasticsearch.node import ElasticsearchNode
 from imagesearch_dev.processes import Process
+from imagesearch_ingest.folder import find_images
 from service_kit.check_health import serving
 
 PORT = 50050
@@ -124,6 +124,7 @@ def run(options: argparse.Namespace, stopped: threading.Event, stack: ExitStack)
     text = samples.query_text(chosen is models.TINY)
     picture = _shown(images / samples.QUERY_IMAGE if own is None else own)
     os.environ["IMAGESEARCH_GATEWAY"] = addresses["gateway"]
+    os.environ["IMAGESEARCH_JOURNAL"] = str(data / "journal.sqlite")
     _cli("index", _shown(images))
     _cli("search", picture, "-k", "6")
     _cli("search", "--text", text, "-k", "6")

@@ -148,7 +148,7 @@ class Neighbours:
             page_size=size,
             page_token=after,
         )
-        return (await self._search.page(request)).documents
+        return (await self._search.listed(request)).documents
 
     async def _near(
         self,

@@ -131,7 +131,7 @@ def test_the_examples_of_the_page_work(system: System, folder: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    for word in ("RELATION_MIRRORED", "earliestAt", "keepImageId", '"summary"'):
+    for word in ("RELATION_MIRRORED", "earliest_at", "keep_image_id", '"summary"'):
         assert word in done.stdout
 
 
