@@ -56,6 +56,7 @@ def test_what_the_first_view_needs_is_asked_for_at_once() -> None:
     named = set(re.findall(r'rel="modulepreload" href="js/([\w.]+)"', HTML))
 
     assert needed - {"main.js"} == named
+    assert set(IMPORT.findall(SCRIPTS["early.js"])) <= named
 
 
 def test_nothing_is_inline_or_from_elsewhere() -> None:

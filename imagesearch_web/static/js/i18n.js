@@ -11,7 +11,7 @@ let language = "en";
 
 /** The language chosen before, or else the browser's first that there is.
  * @returns {string} */
-export function preferred() {
+function preferred() {
   const wanted = [storage.read("language"), ...navigator.languages];
   for (const tag of wanted) {
     const base = String(tag).toLowerCase().split("-")[0];
@@ -23,10 +23,16 @@ export function preferred() {
 /** The language in use. */
 export const current = () => language;
 
-/** Loads a language's messages.
- * @param {string} code
+/** @type {Promise<void> | undefined} */
+let loading;
+
+/** Loads the preferred language's messages, once.
  * @returns {Promise<void>} */
-export async function load(code) {
+export const ready = () => (loading ??= load(preferred()));
+
+/** @param {string} code
+ * @returns {Promise<void>} */
+async function load(code) {
   const response = await fetch(new URL(`../locales/${code}.json`, import.meta.url));
   messages = await response.json();
   language = code;

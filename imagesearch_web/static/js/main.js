@@ -100,7 +100,7 @@ function chooseLanguage() {
 
 async function main() {
   theme.apply();
-  await i18n.load(i18n.preferred());
+  await i18n.ready();
   i18n.translate(document);
   chooseLanguage();
   theme.listen();
