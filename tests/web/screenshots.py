@@ -25,12 +25,10 @@ CAT = "photos/chelsea.jpg"
 SHOTS: dict[str, tuple[str, dict[str, Any]]] = {
     "start": ("/", WIDE),
     "search": (
-        "/?term=image;box=0.22,0.08,0.86,0.72:{cat}&term=text;w=-0.2:green&tag=photo",
+        "/?term=image;box=0.22,0.08,0.86,0.72:{cat}&term=text;w=-0.2:green&format=JPEG",
         WIDE,
     ),
     "versions": ("/?term=image:{cat}&show={cat}&tab=versions", WIDE),
-    "what": ("/?term=image:{cat}&show={cat}&tab=what", {**WIDE, "color_scheme": "dark"}),
-    "collection": ("/?view=collection", WIDE),
     "duplicates": ("/?view=collection", WIDE),
     "phone": ("/?term=image:{cat}", SMALL),
     "chinese": ("/?term=image:{cat}", {**SMALL, "locale": "zh-CN", "color_scheme": "dark"}),

@@ -143,8 +143,7 @@ async def test_with_the_keyboard_alone(new_page: NewPage, gallery: Gallery) -> N
         assert await page.evaluate(IN_DIALOG)
     await page.keyboard.press("Escape")
     await expect(page.locator("#detail")).to_be_hidden()
-    focused = await page.evaluate("document.activeElement.closest('li')?.dataset.id")
-    assert found[0] == focused
+    await expect(page.locator(f"{TILES}[data-id='{found[0]}'] a")).to_be_focused()
 
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(re.compile(f"term=image%3A{found[0]}"))

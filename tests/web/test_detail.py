@@ -69,8 +69,7 @@ async def test_arrows_go_through_the_results(new_page: NewPage, gallery: Gallery
     await expect(page).to_have_url(re.compile(f"show={found[1]}"))
     await page.keyboard.press("Escape")
 
-    focused = await page.evaluate("document.activeElement.closest('li')?.dataset.id")
-    assert found[1] == focused
+    await expect(page.locator(f"{TILES}[data-id='{found[1]}'] a")).to_be_focused()
 
 
 async def test_the_original_is_downloaded_as_it_was_stored(

@@ -8,7 +8,7 @@ import { t } from "./i18n.js";
 import { problemCard, toast } from "./messages.js";
 import { nameOf, queryPicture, thumbnail } from "./picture.js";
 import { region } from "./region.js";
-import { results } from "./searchview.js";
+import { onResults, results } from "./searchview.js";
 import { term } from "./state.js";
 import { tabs } from "./tabs.js";
 import { showVersions } from "./versions.js";
@@ -38,6 +38,7 @@ export function listen() {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step && !isField) turn(step);
   });
+  onResults(showArrows);
   byId("detail-before").addEventListener("click", () => turn(-1));
   byId("detail-after").addEventListener("click", () => turn(1));
 }
@@ -46,6 +47,11 @@ export function listen() {
 function turn(step) {
   const next = results.neighbour(shown, step);
   if (next) router.replace({ show: next });
+}
+
+function showArrows() {
+  byId("detail-before").hidden = results.neighbour(shown, -1) === undefined;
+  byId("detail-after").hidden = results.neighbour(shown, 1) === undefined;
 }
 
 /** @param {State} state */
@@ -59,8 +65,7 @@ export function show(state) {
   if (!dialog.open) dialog.showModal();
   if (shown === state.show) return;
   shown = state.show;
-  byId("detail-before").hidden = results.neighbour(shown, -1) === undefined;
-  byId("detail-after").hidden = results.neighbour(shown, 1) === undefined;
+  showArrows();
   if (state.show.startsWith("upload:")) {
     const upload = term("upload", state.show.slice("upload:".length));
     showPicture(upload, queryPicture(upload, { index: "", width: 1024 }), null);

@@ -82,9 +82,7 @@ function followLinks() {
     const url = new URL(link.href);
     if (url.origin !== location.origin || url.pathname !== location.pathname || url.hash) return;
     event.preventDefault();
-    const isFurther = viewOf(router.current()) === "search";
     router.goTo(url.search);
-    if (isFurther) scrollTo({ top: 0 });
   });
 }
 

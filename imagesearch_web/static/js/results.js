@@ -62,12 +62,11 @@ export class Results {
     return ids.includes(id) ? ids[ids.indexOf(id) + step] : undefined;
   }
 
-  /** Puts the focus on a picture, or else on the first.
-   * @param {string} [id] */
+  /** Puts the focus on a picture, if it is there.
+   * @param {string} id */
   focus(id) {
-    const item = id ? this.grid.querySelector(`[data-id="${CSS.escape(id)}"]`) : null;
-    const link = (item ?? this.grid).querySelector("a");
-    link?.focus({ preventScroll: Boolean(item) });
+    const item = this.grid.querySelector(`[data-id="${CSS.escape(id)}"]`);
+    item?.querySelector("a")?.focus({ preventScroll: true });
   }
 
   #hide() {

@@ -20,6 +20,11 @@ export let results;
 /** @type {Search} */
 let search;
 let began = 0;
+/** @type {(() => void)[]} */
+const listeners = [];
+
+/** @param {() => void} listener called when results have come */
+export const onResults = (listener) => listeners.push(listener);
 
 /** Wires the view up. */
 export function listen() {
@@ -63,6 +68,7 @@ function onPage(answer, first) {
   if (first) {
     settle();
     results.clear();
+    scrollTo({ top: 0 }); // another search begins with its best results
     filterbar.setFacets(answer.facets ?? []);
     const words = allTerms(state).filter((_, n) => answer.truncated_terms?.includes(n));
     tell(answer, words.map(({ value }) => value));
@@ -70,6 +76,7 @@ function onPage(answer, first) {
     performance.measure("imagesearch:first-page", { start: began });
   }
   results.append(answer.results ?? []);
+  for (const listener of listeners) listener();
   const count = number(results.count);
   byId("count").textContent = t("results.shown", { count: results.count });
   byId("more").hidden = search.isDone;
