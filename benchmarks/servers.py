@@ -123,6 +123,21 @@ async def serving_gateway(
         process.stop()
 
 
+@asynccontextmanager
+async def serving_stub(what: str) -> AsyncIterator[tuple[str, int]]:
+    """Runs a server of `benchmarks.stubs`; gives its address and process id."""
+    address = f"127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [sys.executable, "-m", "benchmarks.stubs", what, address]
+        process = Process(f"stub {what}", arguments, log=Path(folder) / "stub.log", env={})
+        process.start()
+        try:
+            await serving(address, process)
+            yield address, process.pid
+        finally:
+            process.stop()
+
+
 async def serving(address: str, process: Process) -> None:
     """Waits until a process serves; ends the benchmark if it does not come to that."""
     end = time.monotonic() + _START_S

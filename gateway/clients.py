@@ -289,6 +289,14 @@ class Search:
             raise
         return response.index
 
+    async def indexes(
+        self, page_size: int, page_token: str
+    ) -> tuple[Sequence[index_pb.Index], str]:
+        """Lists the indexes, a page of them; gives the token of the next page too."""
+        request = index_pb.ListIndexesRequest(page_size=page_size, page_token=page_token)
+        response = await _answer(self._indexes.ListIndexes, request, SEARCH, self._call_timeout_s)
+        return response.indexes, response.next_page_token
+
     async def create_index(self, name: str, space: str, dimensions: int) -> None:
         """Creates an index; does nothing if somebody else just has."""
         options = index_pb.IndexOptions(dimensions=dimensions)
@@ -371,6 +379,7 @@ def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
         for name in ("Search", "BatchSearch", "GetDocuments", "ListDocuments", "CountDocuments")
     ]
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
+    idempotent += [f"{_INDEX_SERVICE}/ListIndexes"]
     return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
 
 

@@ -92,6 +92,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             )
         stopping = asyncio.Event()
         images = QueryImages(embedder, search, store, fetcher, preparers, limits)
+        meter = LevelMeter(embedder, preparers)
+        stack.push_async_callback(meter.stop)
         prover = Prover(store, provers, limits, settings.kept_features_bytes)
         version_queries = VersionQueries(embedder, search, store, images, preparers, limits)
         versions = Versions(version_queries, Candidates(search), prover, search)
@@ -103,12 +105,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             preparers,
             stopping,
         )
-        meter = LevelMeter(embedder, preparers)
-        stack.push_async_callback(meter.stop)
         servicer = ImageSearchServicer(
-            SearchRpcs(
-                ComposedSearch(embedder, search, images, LevelMeter(embedder, preparers), preparers)
-            ),
+            SearchRpcs(ComposedSearch(embedder, search, images, meter, preparers)),
             VersionRpcs(versions, duplicates),
             _classification(settings, embedder, search, images, preparers, stopping),
             StorageRpcs(

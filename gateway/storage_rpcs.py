@@ -154,6 +154,12 @@ class StorageRpcs:
         away = {EMBEDDER: no_embedder, SEARCH: no_search}
         return wire.status_response(away, models or (), index)
 
+    async def list_indexes(self, request: pb.ListIndexesRequest) -> pb.ListIndexesResponse:
+        found, next_page_token = await self._search.indexes(request.page_size, request.page_token)
+        return pb.ListIndexesResponse(
+            indexes=map(wire.index_status, found), next_page_token=next_page_token
+        )
+
 
 async def _told(call: Awaitable[T]) -> tuple[T | None, str]:
     """Gives a call's answer and "", or None and why there is none."""

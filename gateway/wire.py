@@ -111,14 +111,19 @@ def status_response(
         response.text_model = models[-1].name
         response.space = models[0].space
     if index is not None:
-        health = index_pb.IndexHealth.Name(index.health).removeprefix("INDEX_HEALTH_").lower()
-        response.index.CopyFrom(
-            pb.IndexStatus(
-                name=index.name,
-                document_count=index.document_count,
-                size_bytes=index.size_bytes,
-                health="" if health == "unspecified" else health,
-                space=index.space,
-            )
-        )
+        response.index.CopyFrom(index_status(index))
     return response
+
+
+def index_status(index: index_pb.Index) -> pb.IndexStatus:
+    """Renders what an index holds."""
+    health = index_pb.IndexHealth.Name(index.health).removeprefix("INDEX_HEALTH_").lower()
+    return pb.IndexStatus(
+        name=index.name,
+        document_count=index.document_count,
+        size_bytes=index.size_bytes,
+        health="" if health == "unspecified" else health,
+        space=index.space,
+        created_at=index.created_at,
+        revision=index.revision,
+    )

@@ -11,6 +11,7 @@ from imagesearch_cli import (
     search,
     status,
     tagging,
+    transfer,
     versions,
 )
 
@@ -28,6 +29,7 @@ tagging.register(app)
 compose.register(app)
 versions.register(app)
 duplicates.register(app)
+transfer.register(app)
 status.register(app)
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from imagesearch_cli.ingest import Report
+from imagesearch_ingest.report import Report
 
 MOST_REFUSED = 20
 
@@ -71,15 +71,24 @@ def report(report: Report) -> None:
     console = Console()
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
     console.print(f"{report.stored} images stored" + (f" ({counts})" if counts else ""))
+    for count, what in (
+        (report.to_send, "would be read, and sent if they are new"),
+        (report.known_refused, "were refused before; --retry-refused tries them again"),
+        (report.unsettled, "are still being written; another run takes them"),
+        (report.pruned, "deleted, which were nowhere any more"),
+        (report.kept, "kept although they have gone: others put them there too"),
+    ):
+        if count:
+            console.print(f"{count} {what}")
     if not report.refused:
         return
-    table = Table(title=f"{len(report.refused)} refused", title_justify="left", box=None)
+    table = Table(title=f"{report.refused_count} refused", title_justify="left", box=None)
     table.add_column("image")
     table.add_column("reason")
     for path, reason in report.refused[:MOST_REFUSED]:
-        table.add_row(path, reason)
-    if (rest := len(report.refused) - MOST_REFUSED) > 0:
-        table.add_row("…", f"and {rest} more; --json lists all")
+        table.add_row(escape(path), escape(reason))
+    if (rest := report.refused_count - MOST_REFUSED) > 0:
+        table.add_row("…", f"and {rest} more; --report FILE lists all")
     console.print(table, highlight=False)
 
 

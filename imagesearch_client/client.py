@@ -143,3 +143,4 @@ class Client:
     get_image = _call(AsyncClient.get_image)
     get_image_content = _call(AsyncClient.get_image_content)
     get_status = _call(AsyncClient.get_status)
+    list_indexes = _call(AsyncClient.list_indexes)

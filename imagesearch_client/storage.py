@@ -126,3 +126,14 @@ class Storage:
         """
         request = pb.GetStatusRequest(index=index)
         return await self._calls.one(self._stub.GetStatus, request, timeout)
+
+    async def list_indexes(
+        self, *, page_size: int = 0, page_token: str = "", timeout: float | None = None
+    ) -> pb.ListIndexesResponse:
+        """Lists the indexes, a page of them, by name.
+
+        Raises:
+            ImageSearchError: It failed.
+        """
+        request = pb.ListIndexesRequest(page_size=page_size, page_token=page_token)
+        return await self._calls.one(self._stub.ListIndexes, request, timeout)

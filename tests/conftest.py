@@ -41,6 +41,12 @@ INDEX_PREFIX = f"test-{os.getpid()}-"
 _numbers = itertools.count(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What commands remember between runs stays apart from what the user's remember."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The one of ELASTICSEARCH_URL, or a node of our own (of ELASTICSEARCH_VERSION)."""

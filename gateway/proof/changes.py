@@ -14,6 +14,7 @@ _LEAST = 12.0
 _NOISES = 6.0
 # Windows that correlate by more show the same, with rests of another sharpness.
 _ALIKE = 0.85
+_ALIKE_BLURRED = 0.6
 _CLIPPED = 4.0
 _NEAR = 30.0
 # Changes nearer to each other than this share of the frame are one, e.g. the letters of a line.
@@ -23,15 +24,20 @@ _LEAST_AREA = 0.0012
 _MOST_BOXES = 16
 
 
-def changed(frame: Frame, agreement: Agreement) -> NDArray[np.bool_]:
-    """(h, w): which pixels of a frame differ by more than noise."""
+def changed(agreement: Agreement, is_blurred: bool) -> NDArray[np.bool_]:
+    """(h, w): which pixels of a frame differ by more than noise.
+
+    Args:
+        agreement: Of the two pictures in the frame.
+        is_blurred: One of them is: then windows correlate less even where nothing else differs.
+    """
     query, image, shared = agreement.query, agreement.image, agreement.shared
     away = np.abs(query - image)
     known = away[shared]
     noise = 1.4826 * float(np.median(known[:: max(1, len(known) // 4000)]))
     calm = np.minimum(_deviation(query), _deviation(image))
     differs = shared & (away > max(_LEAST, _NOISES * noise) + 0.5 * calm)
-    differs &= agreement.alike < _ALIKE
+    differs &= agreement.alike < (_ALIKE_BLURRED if is_blurred else _ALIKE)
     # What became all white or all black is no change: contrast was raised.
     for bound in (0.0, 255.0):
         differs &= (np.abs(image - bound) > _CLIPPED) | (np.abs(query - bound) > _NEAR)

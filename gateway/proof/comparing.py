@@ -11,7 +11,6 @@ from gateway.proof.boxes import WHOLE, Box
 from gateway.proof.changes import boxes, changed
 from gateway.proof.colours import is_one_grey, is_recoloured
 from gateway.proof.features import Features
-from gateway.proof.overlaps import Overlap
 from gateway.proof.proving import Proof, prove
 from gateway.proof.relations import Relation
 from gateway.proof.sharpness import is_blurred
@@ -73,20 +72,40 @@ def compare(query: Features, image: Features) -> Comparison | None:
     to_image = geometry.scaling(1 / sizes[1][0], 1 / sizes[1][1])
     homography = to_image @ proof.map_ @ geometry.scaling(*sizes[0])
     shared = proof.shared
-    differs = changed(proof.frame, proof.agreement)
-    found = boxes(differs, proof.frame, *sizes[1])
+    differences = _differences(query, image, proof)
     turned = _rotation(proof)
     return Comparison(
-        relations=_relations(query, image, proof, shared, homography, turned, found, differs),
+        relations=_relations(query, image, proof, homography, turned, differences),
         confidence=proof.confidence,
         query_overlap=shared.of_query,
         image_overlap=shared.of_image,
         query_box=shared.query_box,
         image_box=shared.image_box,
-        changed_boxes=found,
+        changed_boxes=differences.boxes,
         rotation_degrees=turned,
         homography=homography,
     )
+
+
+@dataclass(frozen=True)
+class _Differences:
+    """Where two pictures differ, and where they show the same: (h, w) bool of the frame."""
+
+    boxes: tuple[Box, ...]
+    same: NDArray[np.bool_]
+    is_blurred: bool
+
+
+def _differences(query: Features, image: Features, proof: Proof) -> _Differences:
+    height, width = image.luma.shape
+    differs = changed(proof.agreement, is_blurred=False)
+    found = boxes(differs, proof.frame, width, height)
+    blurred = is_blurred(query.luma, image.luma, proof.map_, found)
+    if blurred:
+        differs = changed(proof.agreement, is_blurred=True)
+        found = boxes(differs, proof.frame, width, height)
+    near = cv2.dilate(differs.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return _Differences(found, proof.agreement.shared & ~near, blurred)
 
 
 def _identical(query: Features, image: Features) -> bool:
@@ -110,15 +129,13 @@ def _relations(
     query: Features,
     image: Features,
     proof: Proof,
-    shared: Overlap,
     homography: NDArray[np.float64],
     turned: float,
-    found: tuple[Box, ...],
-    differs: NDArray[np.bool_],
+    differences: _Differences,
 ) -> tuple[Relation, ...]:
+    shared, same = proof.shared, differences.same
     around = _around(image, shared.of_image, shared.image_box, turned)
     around_query = _around(query, shared.of_query, shared.query_box, turned)
-    same = proof.agreement.shared & ~(cv2.dilate(differs.astype(np.uint8), np.ones((5, 5))) > 0)
     one_grey = is_one_grey(proof.frame, same)
     says = {
         Relation.COLLAGE: Surroundings.PICTURES in (around, around_query),
@@ -127,10 +144,10 @@ def _relations(
         Relation.CROPPED: shared.of_query < _ALL,
         Relation.WIDER: around is Surroundings.SCENE,
         Relation.PADDED: around is Surroundings.BORDER,
-        Relation.OVERLAID: bool(found),
+        Relation.OVERLAID: bool(differences.boxes),
         Relation.GREYSCALE: one_grey,
         Relation.RECOLOURED: is_recoloured(proof.frame, same, one_grey),
-        Relation.BLURRED: is_blurred(query.luma, image.luma, proof.map_, found),
+        Relation.BLURRED: differences.is_blurred,
         Relation.RESIZED: _is_resized(query, image, homography),
     }
     relations = tuple(relation for relation, holds in says.items() if holds)

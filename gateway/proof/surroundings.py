@@ -16,6 +16,8 @@ _TO_BORDER = 2.0
 _TO_PICTURE = 3.0
 # The same where no place changes as much as the edges do, all of them.
 _TO_STRONGEST = 2.2
+# The same of one edge alone, if no other place along it changes as much.
+_SEAM = 6.0
 _STRIP = 2
 # Grey levels that count as no change, and the most that one side says.
 _NO_CHANGE = 0.5
@@ -65,7 +67,8 @@ def surroundings(luma: NDArray[np.uint8], box: Box) -> Surroundings:
     if step > _TO_BORDER and _flat_share(luma, outside) > _PLAIN:
         return Surroundings.BORDER
     strongest = len(steps) > 1 and all(most for _, most in steps)
-    if step > (_TO_STRONGEST if strongest else _TO_PICTURE):
+    seam = any(most and times > _SEAM for times, most in steps)
+    if seam or step > (_TO_STRONGEST if strongest else _TO_PICTURE):
         return Surroundings.PICTURES
     return Surroundings.SCENE
 

@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 
 import pytest
+from google.protobuf import json_format
+from imagesearch.gateway.v1 import queries_pb2 as pb
 
 from imagesearch_client import AsyncClient, upload
 from tests.conftest import INDEX_PREFIX, ROOT
@@ -49,6 +51,14 @@ async def test_the_examples_run(
         await asyncio.to_thread(run)
 
     assert printed.getvalue() or "print(" not in code
+
+
+def test_the_requests_of_grpcurl_are_requests() -> None:
+    bodies = re.findall(r"-d '(.*?)'", PAGE, re.DOTALL)
+
+    assert len(bodies) >= 3
+    for body in bodies:
+        assert json_format.Parse(body, pb.SearchImagesRequest()).terms
 
 
 def test_there_are_examples() -> None:

@@ -16,13 +16,16 @@ PACKAGES: dict[str, set[str]] = {
     "gateway": {"service_kit", "image_kit", "fetch_kit"},
     "imagesearch_client": {"service_kit"},
     "imagesearch_collect": {"service_kit", "image_kit", "fetch_kit"},
+    "imagesearch_ingest": {"service_kit", "image_kit", "imagesearch_client"},
     "imagesearch_cli": {
-        "service_kit",
-        "image_kit",
-        "fetch_kit",
-        "imagesearch_client",
-        "imagesearch_collect",
+        *("service_kit", "image_kit", "fetch_kit"),
+        *("imagesearch_client", "imagesearch_collect", "imagesearch_ingest"),
     },
+    "jobs": {
+        *("service_kit", "image_kit", "imagesearch_client", "imagesearch_ingest"),
+        *("embedder_service", "gateway"),
+    },
+    "imagesearch_web": {"service_kit", "image_kit", "imagesearch_client"},
 }
 """What each package may import of ours, besides itself and the contracts."""
 
@@ -35,7 +38,10 @@ STUBS: dict[str, set[str]] = {
     "gateway": {"gateway", "embedder", "search", "common"},
     "imagesearch_client": {"gateway", "common"},
     "imagesearch_collect": set(),
+    "imagesearch_ingest": {"gateway", "search", "common"},
     "imagesearch_cli": {"gateway", "common"},
+    "jobs": {"search", "common"},
+    "imagesearch_web": {"gateway", "common"},
 }
 """Which contracts each package may know."""
 
