@@ -19,7 +19,7 @@ from benchmarks.servers import serving_embedder
 from gateway.classification.classifiers import Classifiers
 from gateway.classification.labels import Label, Labels
 from gateway.classification.zero_shot import Scores
-from gateway.clients import Embedder, open_embedder
+from gateway.clients.embedder import Embedder, open_embedder
 from gateway.settings import Settings
 from imagesearch_dev import models
 from imagesearch_dev.captions import LANGUAGES, Query, caption

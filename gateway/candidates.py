@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import search_service_pb2 as search_pb
 
-from gateway.clients import Search
+from gateway.clients.search import Search
 from gateway.version_queries import VersionQuery
 
 _HASH_DISTANCE = 5

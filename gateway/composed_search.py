@@ -10,7 +10,8 @@ from imagesearch.search.v1 import index_service_pb2 as index_pb
 from imagesearch.search.v1 import search_service_pb2 as search_pb
 
 from gateway import explaining, folding, paging, relevance, search_options, search_wire
-from gateway.clients import Embedder, Search
+from gateway.clients.embedder import Embedder
+from gateway.clients.search import Search
 from gateway.composing import Resolved, Term, resolve
 from gateway.errors import ExplanationMissingError
 from gateway.levels import LevelMeter

@@ -10,7 +10,7 @@ from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 
-from gateway.clients import Embedder
+from gateway.clients.embedder import Embedder
 from gateway.query_images import ImageSource, QueryImages, check_region, image_source
 from service_kit.errors import InvalidRequestError, ServiceError, Violations
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from gateway.clients import Embedder
+from gateway.clients.embedder import Embedder
 from service_kit import deadlines
 from service_kit.workers import Workers
 

@@ -15,7 +15,8 @@ from gateway.classification.label_sets import load as load_label_sets
 from gateway.classification.neighbors import Neighbors
 from gateway.classification.tagging import Tagging
 from gateway.classification_rpcs import ClassificationRpcs
-from gateway.clients import Embedder, Search, open_embedder, open_search
+from gateway.clients.embedder import Embedder, open_embedder
+from gateway.clients.search import Search, open_search
 from gateway.composed_search import ComposedSearch
 from gateway.duplicates.finding import Duplicates
 from gateway.duplicates.neighbours import Neighbours

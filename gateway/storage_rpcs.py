@@ -11,7 +11,8 @@ from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
 from gateway import pictures, wire
-from gateway.clients import EMBEDDER, SEARCH, Embedder, Search
+from gateway.clients.embedder import EMBEDDER, Embedder
+from gateway.clients.search import SEARCH, Search
 from gateway.errors import ContentNotFoundError
 from gateway.indexing import Indexing, Session
 from gateway.store import ORIGINAL, THUMBNAIL, ImageStore

@@ -10,7 +10,8 @@ from imagesearch.common.v1 import types_pb2 as types
 from PIL import Image
 
 from gateway import forms, pictures
-from gateway.clients import Embedder, Search
+from gateway.clients.embedder import Embedder
+from gateway.clients.search import Search
 from gateway.proof.features import Features, Picture, features
 from gateway.proving import Seen
 from gateway.query_images import ImageSource, QueryImages

@@ -9,7 +9,7 @@ import numpy as np
 from imagesearch.common.v1 import types_pb2 as types
 
 from gateway.candidates import Candidate, Candidates
-from gateway.clients import Search
+from gateway.clients.search import Search
 from gateway.proof.comparing import Comparison
 from gateway.proof.relations import Relation
 from gateway.proving import Prover

@@ -141,6 +141,7 @@ async def import_(
             progress(upserted)
         if whole:
             journal.end_shard(source, file.name, stamp)
+    await client.refresh(name)  # searches see what was acknowledged
     return target
 
 

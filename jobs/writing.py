@@ -78,6 +78,7 @@ class ToSearch:
             async for upserted in client.upsert(self.index, index.space, batches):
                 documents += sum(upserted.outcomes.values())
                 refused += upserted.refused
+            await client.refresh(self.index)
         return Stored(documents, tuple(refused))
 
     async def _index(self, client: SearchClient, like: index_pb.Index) -> index_pb.Index:

@@ -12,7 +12,7 @@ from gateway.classification.background import background, sentences
 from gateway.classification.labels import Labels
 from gateway.classification.unknown import Background
 from gateway.classification.zero_shot import Classifier, ensemble
-from gateway.clients import Embedder
+from gateway.clients.embedder import Embedder
 from gateway.errors import NoTextModelError
 from service_kit.workers import Workers
 

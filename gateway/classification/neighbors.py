@@ -10,7 +10,7 @@ from imagesearch.search.v1 import search_service_pb2 as search_pb
 from numpy.typing import NDArray
 
 from gateway.classification.voting import chance_level
-from gateway.clients import Search
+from gateway.clients.search import Search
 
 SAMPLE = 200
 """Images that tell how alike any two are."""

@@ -20,7 +20,7 @@ from gateway.classification.classifiers import Classifiers
 from gateway.classification.labels import Labels
 from gateway.classification.resuming import Place, to_token
 from gateway.classification.zero_shot import Scores
-from gateway.clients import BulkSearch, Search
+from gateway.clients.search import BulkSearch, Search
 from gateway.errors import ContentNotFoundError
 from service_kit.errors import ServiceError, StoppingError
 from service_kit.workers import Workers

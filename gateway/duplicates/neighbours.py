@@ -11,7 +11,7 @@ from imagesearch.search.v1 import search_service_pb2 as search_pb
 from PIL import Image
 
 from gateway.candidates import Candidate, both
-from gateway.clients import Search
+from gateway.clients.search import Search
 from gateway.forms import unframed_hashes
 from gateway.store import THUMBNAIL, ImageStore
 from service_kit.workers import Workers

@@ -6,7 +6,7 @@ from enum import Enum
 
 from imagesearch.common.v1 import types_pb2 as types
 
-from gateway.clients import Search
+from gateway.clients.search import Search
 from gateway.duplicates.grouping import Pair
 from gateway.proof.relations import Relation
 from gateway.versions import earliest, largest

@@ -103,7 +103,8 @@ def test_compose(system: System, folder: Path, new_index: str) -> None:
     )
     assert len(found["results"]) == 4  # pages are joined
     assert "next_page_token" not in found
-    assert found["results"][0]["image"]["image_name"] == "a.png"
+    # The same bytes under two names are one document; which name came first is a race.
+    assert found["results"][0]["image"]["image_name"] in ("a.png", "a-again.png")
     for result in found["results"]:
         given = sum(each["contribution"] for each in result["explanation"])
         assert given == pytest.approx(result["score"], abs=2e-3)

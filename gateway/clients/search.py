@@ -1,172 +1,26 @@
-"""The two other services in the gateway's terms. Only here are their stubs used."""
+"""search_service in the gateway's terms. Only here are its stubs used."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from imagesearch.common.v1 import types_pb2 as types
-from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
-from imagesearch.embedder.v1 import embedder_service_pb2_grpc as embedder_grpc
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 from imagesearch.search.v1 import index_service_pb2_grpc as index_grpc
 from imagesearch.search.v1 import search_service_pb2 as search_pb
 from imagesearch.search.v1 import search_service_pb2_grpc as search_grpc
 
+from gateway.clients.calls import answer_of, check_health
 from gateway.errors import Moves, relocated
 from gateway.multiplexing import Multiplexer
 from service_kit.client import channel
-from service_kit.deadlines import remaining
-from service_kit.errors import RemoteError, UnavailableError, from_rpc_error, from_status
+from service_kit.errors import RemoteError, from_status
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-T = TypeVar("T")
-
-EMBEDDER = "embedder_service"
 SEARCH = "search_service"
 
-_EMBEDDER_SERVICE = embedder_pb.DESCRIPTOR.services_by_name["EmbedderService"].full_name
 _INDEX_SERVICE = index_pb.DESCRIPTOR.services_by_name["IndexService"].full_name
 _SEARCH_SERVICE = search_pb.DESCRIPTOR.services_by_name["SearchService"].full_name
-
-_HEALTH_S = 2.0
-
-
-class Embedder:
-    """embedder_service.
-
-    Args:
-        opened: A channel to it.
-        call_timeout_s: Longest for one call.
-        image_timeout_s: Longest for one image of a stream.
-    """
-
-    def __init__(
-        self, opened: grpc.aio.Channel, call_timeout_s: float, image_timeout_s: float
-    ) -> None:
-        self._stub = embedder_grpc.EmbedderServiceStub(opened)
-        self._health = health_pb2_grpc.HealthStub(opened)
-        self._call_timeout_s = call_timeout_s
-        self._image_timeout_s = image_timeout_s
-
-    async def embed_image(self, data: bytes, field: str) -> types.Vector:
-        """Embeds one image. `field` is where in our caller's request it is.
-
-        Raises:
-            ServiceError: It cannot be embedded.
-        """
-        result = await self._embed(embedder_pb.EmbedInput(image=data), "inputs[0].image", field)
-        return result.vector
-
-    async def embed_images(self, images: Sequence[bytes], field: str) -> Sequence[types.Vector]:
-        """Embeds images that were all made of the one that `field` names.
-
-        Raises:
-            ServiceError: One cannot be embedded.
-        """
-        request = embedder_pb.EmbedRequest(
-            inputs=[embedder_pb.EmbedInput(image=image) for image in images]
-        )
-        response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
-        return [
-            _embedded(result, [(f"inputs[{i}].image", field)]).vector
-            for i, result in enumerate(response.results)
-        ]
-
-    async def embed_text(self, text: str, field: str) -> tuple[types.Vector, bool]:
-        """Embeds one text; says too whether only its beginning was used.
-
-        Raises:
-            ServiceError: It cannot be embedded.
-        """
-        result = await self._embed(embedder_pb.EmbedInput(text=text), "inputs[0].text", field)
-        return result.vector, result.truncated
-
-    async def embed_texts(
-        self, texts: Sequence[str], model: embedder_pb.Model
-    ) -> AsyncIterator[Sequence[types.Vector]]:
-        """Embeds many texts with one model, as many in a call as it takes; gives them in order.
-
-        Raises:
-            ServiceError: One cannot be embedded.
-        """
-        most = model.limits.max_inputs or 1
-        for start in range(0, len(texts), most):
-            inputs = [embedder_pb.EmbedInput(text=text) for text in texts[start : start + most]]
-            request = embedder_pb.EmbedRequest(inputs=inputs, model=model.name)
-            response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
-            yield [_embedded(result, ()).vector for result in response.results]
-
-    async def _embed(
-        self, item: embedder_pb.EmbedInput, theirs: str, ours: str
-    ) -> embedder_pb.EmbedResult:
-        request = embedder_pb.EmbedRequest(inputs=[item])
-        response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
-        return _embedded(response.results[0], [(theirs, ours)])
-
-    async def embed_all(self, texts: Sequence[str], images: Sequence[bytes]) -> list[types.Vector]:
-        """Embeds texts and images of our own, 256 at most: the texts' vectors, then the images'.
-
-        Raises:
-            ServiceError: One cannot be embedded.
-        """
-        inputs = [embedder_pb.EmbedInput(text=text) for text in texts]
-        inputs += [embedder_pb.EmbedInput(image=image) for image in images]
-        request = embedder_pb.EmbedRequest(inputs=inputs)
-        response = await _answer(self._stub.Embed, request, EMBEDDER, self._call_timeout_s)
-        return [_embedded(result, ()).vector for result in response.results]
-
-    @asynccontextmanager
-    async def bulk(self) -> AsyncIterator["BulkEmbedder"]:
-        """Opens a stream for many images."""
-        stream = Multiplexer(self._stub.StreamEmbed, EMBEDDER, self._image_timeout_s)
-        try:
-            yield BulkEmbedder(stream)
-        finally:
-            await stream.close()
-
-    async def models(self) -> Sequence[embedder_pb.Model]:
-        """The loaded models, the image model first."""
-        request = embedder_pb.ListModelsRequest()
-        response = await _answer(self._stub.ListModels, request, EMBEDDER, self._call_timeout_s)
-        return response.models
-
-    async def check(self) -> None:
-        """Returns if it can do its work.
-
-        Raises:
-            UnavailableError: It cannot, or does not answer.
-        """
-        await _check(self._health, _EMBEDDER_SERVICE, EMBEDDER)
-
-
-class BulkEmbedder:
-    """A stream to embedder_service."""
-
-    def __init__(
-        self,
-        stream: Multiplexer[embedder_pb.StreamEmbedRequest, embedder_pb.StreamEmbedResponse],
-    ) -> None:
-        self._stream = stream
-
-    async def embed_image(self, data: bytes, field: str) -> types.Vector:
-        """Embeds one image of many.
-
-        Raises:
-            ServiceError: It cannot be embedded.
-        """
-        item = embedder_pb.EmbedInput(image=data)
-        answer = await self._stream.ask(embedder_pb.StreamEmbedRequest(input=item))
-        return _embedded(answer.result, [("input.image", field)]).vector
-
-
-def _embedded(result: embedder_pb.EmbedResult, moves: Moves) -> embedder_pb.EmbedResult:
-    if result.HasField("error"):
-        raise from_status(relocated(result.error, moves))
-    return result
 
 
 class Search:
@@ -195,7 +49,7 @@ class Search:
         self, request: search_pb.SearchRequest, moves: Moves = ()
     ) -> search_pb.SearchResponse:
         """Finds the nearest vectors. `moves` says which of our fields those of `request` are."""
-        return await _answer(self._documents.Search, request, SEARCH, self._call_timeout_s, moves)
+        return await answer_of(self._documents.Search, request, SEARCH, self._call_timeout_s, moves)
 
     async def documents(
         self, index: str, image_ids: Sequence[str], with_vectors: bool = False
@@ -204,7 +58,7 @@ class Search:
         request = search_pb.GetDocumentsRequest(
             index=index, image_ids=image_ids, include_vectors=with_vectors
         )
-        response = await _answer(
+        response = await answer_of(
             self._documents.GetDocuments, request, SEARCH, self._call_timeout_s
         )
         return [None if each.HasField("error") else each for each in response.results]
@@ -218,7 +72,9 @@ class Search:
             RemoteError: One is refused.
         """
         request = search_pb.BatchSearchRequest(searches=requests)
-        response = await _answer(self._documents.BatchSearch, request, SEARCH, self._call_timeout_s)
+        response = await answer_of(
+            self._documents.BatchSearch, request, SEARCH, self._call_timeout_s
+        )
         for result in response.results:
             if result.HasField("error"):
                 raise from_status(relocated(result.error, moves))
@@ -236,7 +92,7 @@ class Search:
             index=index, image_ids=[image_id], include_vectors=with_vector
         )
         moves = [("image_ids[0]", field)]
-        response = await _answer(
+        response = await answer_of(
             self._documents.GetDocuments, request, SEARCH, self._call_timeout_s, moves
         )
         result = response.results[0]
@@ -248,11 +104,11 @@ class Search:
         self, request: search_pb.ListDocumentsRequest
     ) -> search_pb.ListDocumentsResponse:
         """Reads a page of an index's documents, by id."""
-        return await _answer(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
+        return await answer_of(self._documents.ListDocuments, request, SEARCH, self._call_timeout_s)
 
     async def count(self, request: search_pb.CountDocumentsRequest) -> int:
         """Counts documents."""
-        response = await _answer(
+        response = await answer_of(
             self._documents.CountDocuments, request, SEARCH, self._call_timeout_s
         )
         return response.count
@@ -264,7 +120,9 @@ class Search:
         request = search_pb.DeleteDocumentsRequest(
             index=index, image_ids=image_ids, refresh=refresh
         )
-        return await _answer(self._documents.DeleteDocuments, request, SEARCH, self._call_timeout_s)
+        return await answer_of(
+            self._documents.DeleteDocuments, request, SEARCH, self._call_timeout_s
+        )
 
     @asynccontextmanager
     async def bulk(self) -> AsyncIterator["BulkSearch"]:
@@ -280,7 +138,7 @@ class Search:
         request = index_pb.GetIndexRequest(name=name)
         moves = [("name", "index")]
         try:
-            response = await _answer(
+            response = await answer_of(
                 self._indexes.GetIndex, request, SEARCH, self._call_timeout_s, moves
             )
         except RemoteError as error:
@@ -294,7 +152,7 @@ class Search:
     ) -> tuple[Sequence[index_pb.Index], str]:
         """Lists the indexes, a page of them; gives the token of the next page too."""
         request = index_pb.ListIndexesRequest(page_size=page_size, page_token=page_token)
-        response = await _answer(self._indexes.ListIndexes, request, SEARCH, self._call_timeout_s)
+        response = await answer_of(self._indexes.ListIndexes, request, SEARCH, self._call_timeout_s)
         return response.indexes, response.next_page_token
 
     async def create_index(self, name: str, space: str, dimensions: int) -> None:
@@ -302,7 +160,7 @@ class Search:
         options = index_pb.IndexOptions(dimensions=dimensions)
         request = index_pb.CreateIndexRequest(name=name, space=space, options=options)
         try:
-            await _answer(self._indexes.CreateIndex, request, SEARCH, self._call_timeout_s)
+            await answer_of(self._indexes.CreateIndex, request, SEARCH, self._call_timeout_s)
         except RemoteError as error:
             if error.code is not grpc.StatusCode.ALREADY_EXISTS:
                 raise
@@ -310,7 +168,7 @@ class Search:
     async def refresh(self, name: str) -> None:
         """Makes every acknowledged write to an index visible to searches."""
         request = index_pb.RefreshIndexRequest(name=name)
-        await _answer(self._indexes.RefreshIndex, request, SEARCH, self._call_timeout_s)
+        await answer_of(self._indexes.RefreshIndex, request, SEARCH, self._call_timeout_s)
 
     async def check(self) -> None:
         """Returns if it can do its work.
@@ -318,7 +176,7 @@ class Search:
         Raises:
             UnavailableError: It cannot, or does not answer.
         """
-        await _check(self._health, _SEARCH_SERVICE, SEARCH)
+        await check_health(self._health, _SEARCH_SERVICE, SEARCH)
 
 
 class BulkSearch:
@@ -366,12 +224,6 @@ def _stored(
     return answer.outcome
 
 
-def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:
-    """Opens a channel to embedder_service."""
-    idempotent = [f"{_EMBEDDER_SERVICE}/{name}" for name in ("Embed", "ListModels", "GetModel")]
-    return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
-
-
 def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
     """Opens a channel to search_service."""
     idempotent = [
@@ -381,31 +233,3 @@ def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
     idempotent += [f"{_INDEX_SERVICE}/ListIndexes"]
     return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
-
-
-async def _answer(
-    method: "grpc.aio.UnaryUnaryMultiCallable[Any, T]",
-    request: Any,
-    service: str,
-    timeout_s: float,
-    moves: Moves = (),
-) -> T:
-    """Calls a method within our caller's deadline; raises its error as ours."""
-    try:
-        call: Awaitable[T] = method(request, timeout=remaining(timeout_s))
-        return await call
-    except grpc.aio.AioRpcError as broken:
-        error = from_rpc_error(broken, service)
-        if isinstance(error, RemoteError):
-            error = RemoteError(relocated(error.to_status(), moves))
-        raise error from broken
-
-
-async def _check(stub: Any, name: str, service: str) -> None:
-    request = health_pb2.HealthCheckRequest(service=name)
-    try:
-        answer = await stub.Check(request, timeout=_HEALTH_S)
-    except grpc.aio.AioRpcError as error:
-        raise UnavailableError(f"{service} does not answer") from error
-    if answer.status != health_pb2.HealthCheckResponse.SERVING:
-        raise UnavailableError(f"{service} is not serving")
