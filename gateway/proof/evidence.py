@@ -90,16 +90,16 @@ def _partly_covered(agreed: Agreement, pairs: int, share: float) -> bool:
     """So many keypoints agree that something may have been put over a part."""
     if pairs >= 60 and share >= 0.5:
         return agreed.share >= 0.5 and (agreed.kept >= 0.3 or agreed.share >= 0.85)
-    return pairs >= 24 and share >= 0.25 and agreed.share >= 0.55 and agreed.kept >= 0.6
+    return pairs >= 45 and share >= 0.33 and agreed.share >= 0.55 and agreed.kept >= 0.6
 
 
 def _same_from_afar(agreed: Agreement, shared: Overlap) -> bool:
     """Too few keypoints, but the whole pictures agree everywhere, as far as they show anything."""
     side = max(agreed.image.shape)
-    if min(shared.of_query, shared.of_image) < 0.85 or agreed.places < 12:
+    if min(shared.of_query, shared.of_image) < 0.97 or agreed.places < 12:
         return False
     sharp = agreed.share >= 0.95 and agreed.blur <= 2.0 * side / 256
-    if not sharp and (agreed.share < 0.98 or agreed.blur > 4.0 * side / 256):
+    if not sharp and (agreed.share < 0.995 or agreed.blur > 4.0 * side / 256):
         return False
     # Skies and walls have the same slow gradients everywhere.
     details = [_details(each, side / 24) for each in (agreed.query, agreed.image)]

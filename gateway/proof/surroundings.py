@@ -17,7 +17,7 @@ _TO_PICTURE = 3.0
 # The same where no place changes as much as the edges do, all of them.
 _TO_STRONGEST = 2.2
 # The same of one edge alone, if no other place along it changes as much.
-_SEAM = 6.0
+_SEAM = 5.0
 _STRIP = 2
 # Grey levels that count as no change, and the most that one side says.
 _NO_CHANGE = 0.5
