@@ -200,13 +200,18 @@ async def _embedded(
     return Subject(name, shapes, np.stack(vectors))
 
 
+async def run(report: Report) -> None:
+    """Measures with an embedder of its own."""
+    image, text = Path(models.TINY.image), Path(models.TINY.text)
+    async with serving_embedder(image, text, "float32") as (address, _):
+        await measure(report, address)
+
+
 async def main() -> None:
     """Runs the section alone."""
     options = parser("classification", __doc__).parse_args()
     report = Report("classification", options.quick)
-    image, text = Path(models.TINY.image), Path(models.TINY.text)
-    async with serving_embedder(image, text, "float32") as (address, _):
-        await measure(report, address)
+    await run(report)
     report.write(options.json)
 
 
