@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := service_kit image_kit embedder_service search_service gateway imagesearch_cli imagesearch_dev benchmarks
+PACKAGES := service_kit fetch_kit image_kit embedder_service search_service gateway imagesearch_client imagesearch_collect imagesearch_ingest imagesearch_cli imagesearch_web imagesearch_dev jobs benchmarks
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -15,7 +15,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,embedder,gateway,local,search]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,collect,embedder,gateway,local,search,web]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python

@@ -55,7 +55,7 @@ async def serving_embedder(
         )
         process.start()
         try:
-            await _serving(address, process)
+            await serving(address, process)
             yield address, process.pid
         finally:
             process.stop()
@@ -91,13 +91,55 @@ async def serving_search(url: str) -> AsyncIterator[str]:
         )
         process.start()
         try:
-            await _serving(address, process)
+            await serving(address, process)
             yield address
         finally:
             process.stop()
 
 
-async def _serving(address: str, process: Process) -> None:
+@asynccontextmanager
+async def serving_gateway(
+    embedder: str, search: str, folder: Path
+) -> AsyncIterator[tuple[str, Process]]:
+    """Runs a gateway that keeps images in a folder; gives its address, and itself to be killed."""
+    address = f"127.0.0.1:{free_port()}"
+    process = Process(
+        "gateway",
+        [sys.executable, "-m", "gateway"],
+        log=folder / "gateway.log",
+        env={
+            "GATEWAY_LISTEN": address,
+            "GATEWAY_EMBEDDER": embedder,
+            "GATEWAY_SEARCH": search,
+            "GATEWAY_STORE_URL": (folder / "store").absolute().as_uri(),
+            "GATEWAY_LOG_LEVEL": "WARNING",
+        },
+    )
+    process.start()
+    try:
+        await serving(address, process)
+        yield address, process
+    finally:
+        process.stop()
+
+
+@asynccontextmanager
+async def serving_stub(what: str) -> AsyncIterator[tuple[str, int]]:
+    """Runs a server of `benchmarks.stubs`; gives its address and process id."""
+    address = f"127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [sys.executable, "-m", "benchmarks.stubs", what, address]
+        process = Process(f"stub {what}", arguments, log=Path(folder) / "stub.log", env={})
+        process.start()
+        try:
+            await serving(address, process)
+            yield address, process.pid
+        finally:
+            process.stop()
+
+
+async def serving(address: str, process: Process) -> None:
+    """Waits until a process serves; ends the benchmark if it does not come to that."""
     end = time.monotonic() + _START_S
     async with channel(address) as opened:
         stub = health_pb2_grpc.HealthStub(opened)

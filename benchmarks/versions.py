@@ -1,13 +1,14 @@
-"""Versions of pictures: proving them, finding them, grouping them.
+"""Versions of pictures: proving them, finding them, grouping them; and what is in them.
 
     python -m benchmarks.versions [--quick] [--json FILE] [--photos FOLDER]
 
 Photos are those that come with the installed packages; a folder of more makes it harder.
 """
 
+import asyncio
 from pathlib import Path
 
-from benchmarks import versions_proof
+from benchmarks import classification, version_index, versions_proof
 from benchmarks.report import Report, parser
 
 
@@ -24,6 +25,9 @@ def main() -> None:
     chosen = options.parse_args()
     report = Report("versions", chosen.quick)
     proof(report, chosen.photos)
+    version_index.run(report)
+    print("\nwhat is in a picture")
+    asyncio.run(classification.run(report))
     report.write(chosen.json)
 
 

@@ -5,6 +5,7 @@ WORKDIR /app
 COPY pyproject.toml README.md ./
 COPY protos protos
 COPY service_kit service_kit
+COPY fetch_kit fetch_kit
 COPY image_kit image_kit
 COPY gateway gateway
 RUN pip install --no-cache-dir -e '.[gateway,heic]'

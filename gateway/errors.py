@@ -2,9 +2,13 @@
 
     ServiceError
     ├── ContentNotFoundError   NOT_FOUND: the image store has no such image
+    ├── ScanNotFoundError      NOT_FOUND: no scan of this name can be gone on with
     ├── FetchForbiddenError    PERMISSION_DENIED: the URL may not be fetched
     ├── FetchError             FAILED_PRECONDITION: the URL gives no image
     ├── StoreFullError         RESOURCE_EXHAUSTED
+    ├── LabelSetNotFoundError  NOT_FOUND: there is no label set of that name
+    ├── NoTextModelError       FAILED_PRECONDITION: no text can be compared with the image's vector
+    ├── ExplanationMissingError  FAILED_PRECONDITION: scores of the index are no sums
     └── RemoteError            what another service answered, its fields renamed to ours
 
 What is wrong with a request is an InvalidRequestError, or an ImageError of image_kit.
@@ -26,6 +30,16 @@ class ContentNotFoundError(ServiceError):
 
     def __init__(self, index: str, image_id: str) -> None:
         super().__init__(f"index {index!r} has no image {image_id}")
+
+
+class ScanNotFoundError(ServiceError):
+    """There is no such scan, or not any more."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "SCAN_NOT_FOUND"
+
+    def __init__(self, index: str, scan_id: str) -> None:
+        super().__init__(f"index {index!r} has no scan {scan_id} to go on with")
 
 
 class FetchForbiddenError(ServiceError):
@@ -50,6 +64,36 @@ class StoreFullError(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("the image store is full")
+
+
+class LabelSetNotFoundError(ServiceError):
+    """There is no label set of that name."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "LABEL_SET_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no label set {name!r}; ListLabelSets names those there are")
+
+
+class NoTextModelError(ServiceError):
+    """The embedder has no text model whose vectors may be compared with the image's."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "SPACE_MISMATCH"
+
+    def __init__(self, space: str) -> None:
+        super().__init__(f"the embedder has no text model of the space {space!r}")
+
+
+class ExplanationMissingError(ServiceError):
+    """The scores of this index are no sums over the terms."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "NO_EXPLANATION"
+
+    def __init__(self, index: str) -> None:
+        super().__init__(f"scores of index {index!r} are no cosines, and cannot be explained")
 
 
 Moves = Sequence[tuple[str, str]]

@@ -11,7 +11,8 @@ from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import search_service_pb2 as search_pb
 
 from gateway import pictures
-from gateway.clients import BulkEmbedder, BulkSearch, Embedder, Search
+from gateway.clients.embedder import BulkEmbedder, Embedder
+from gateway.clients.search import BulkSearch, Search
 from gateway.store import ImageStore
 from image_kit.decoding import ImageError, ImageLimits
 from service_kit.errors import RemoteError

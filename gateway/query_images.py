@@ -9,7 +9,8 @@ from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 from imagesearch.gateway.v1 import versions_pb2 as versions_pb
 
-from gateway.clients import Embedder, Search
+from gateway.clients.embedder import Embedder
+from gateway.clients.search import Search
 from gateway.errors import ContentNotFoundError, FetchForbiddenError
 from gateway.fetch import Fetcher
 from gateway.regions import pixels_of

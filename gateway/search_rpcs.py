@@ -3,36 +3,50 @@
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 
-from gateway import wire
-from gateway.clients import Embedder, Search
-from gateway.query_images import QueryImages
+from gateway import search_options
+from gateway.composed_search import ComposedSearch
+from gateway.composing import TEXT, Term, image_term, read_terms
+from service_kit.errors import Violations
 
 
 class SearchRpcs:
     """Searches by images, texts and vectors.
 
     Args:
-        embedder: Makes vectors of texts.
-        search: Finds vectors.
-        images: Gets the images that requests name.
+        searches: Makes composed searches.
     """
 
-    def __init__(self, embedder: Embedder, search: Search, images: QueryImages) -> None:
-        self._embedder = embedder
-        self._search = search
-        self._images = images
+    def __init__(self, searches: ComposedSearch) -> None:
+        self._searches = searches
 
     async def search_by_image(self, request: pb.SearchByImageRequest) -> pb.SearchByImageResponse:
-        vector = await self._images.vector(wire.search_source(request))
-        hits = await self._search.knn(wire.knn_request(request, vector))
-        return pb.SearchByImageResponse(results=wire.results(hits))
+        wrong = Violations()
+        term = image_term(request, wrong)
+        options = search_options.of_short_form(request, wrong)
+        wrong.raise_if_any()
+        found = await self._searches.answer(request, options, [term])
+        return pb.SearchByImageResponse(
+            results=found.results, next_page_token=found.next_page_token
+        )
 
     async def search_by_text(self, request: pb.SearchByTextRequest) -> pb.SearchByTextResponse:
-        vector, truncated = await self._embedder.embed_text(request.text, "text")
-        hits = await self._search.knn(wire.knn_request(request, vector))
-        return pb.SearchByTextResponse(results=wire.results(hits), truncated=truncated)
+        wrong = Violations()
+        options = search_options.of_short_form(request, wrong)
+        wrong.raise_if_any()
+        found = await self._searches.answer(
+            request, options, [Term(TEXT, "text", text=request.text)]
+        )
+        return pb.SearchByTextResponse(
+            results=found.results,
+            next_page_token=found.next_page_token,
+            truncated=bool(found.truncated_terms),
+        )
 
     async def search_images(
         self, request: queries_pb.SearchImagesRequest
     ) -> queries_pb.SearchImagesResponse:
-        raise NotImplementedError
+        wrong = Violations()
+        terms = read_terms(request, wrong)
+        search_options.check(request, wrong)
+        wrong.raise_if_any()
+        return await self._searches.answer(request, request, terms)

@@ -126,3 +126,8 @@ class ImageSearchServicer(pb_grpc.ImageSearchServiceServicer):
         self, request: pb.GetStatusRequest, context: "Context"
     ) -> pb.GetStatusResponse:
         return await self._storage.get_status(request)
+
+    async def ListIndexes(
+        self, request: pb.ListIndexesRequest, context: "Context"
+    ) -> pb.ListIndexesResponse:
+        return await self._storage.list_indexes(request)

@@ -1,6 +1,6 @@
 """The gateway's settings: GATEWAY_* in the environment, or flags."""
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServerSettings
@@ -44,6 +44,16 @@ class Settings(ServerSettings):
     prepare_threads: NonNegativeInt = 0
     """Images decoded at a time for thumbnails. 0: one a physical core."""
 
+    proof_threads: NonNegativeInt = 0
+    """Pairs of images compared at a time, for versions and duplicates. 0: one a physical core."""
+
+    kept_features_bytes: PositiveInt = 256 * 1024 * 1024
+    """Memory for what images are compared by, for those that are compared again and again: some
+    1.2 MB each, less for small ones."""
+
+    scan_save_interval_s: PositiveFloat = 5.0
+    """How often FindDuplicates writes down how far it is: what a kill makes it do again."""
+
     store_threads: PositiveInt = 8
     """Files read or written at a time in the image store."""
 
@@ -64,3 +74,14 @@ class Settings(ServerSettings):
 
     fetch_allowed_networks: tuple[str, ...] = ()
     """Networks, e.g. 10.1.0.0/16, that URLs may lead to although they are not public."""
+
+    label_sets: str = ""
+    """Folder of label sets of your own, NAME.json each: see docs/classification.md. One that is
+    wrong refuses the start."""
+
+    label_cache_bytes: PositiveInt = 64 * 1024 * 1024
+    """Most memory that remembered vectors of labels take."""
+
+    unknown_least_share: float = Field(default=0.35, ge=0, le=1)
+    """How much of what sets a label apart in words an image must show, or it is unknown. Higher:
+    more images are."""

@@ -11,7 +11,8 @@ from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
 from gateway import pictures, wire
-from gateway.clients import EMBEDDER, SEARCH, Embedder, Search
+from gateway.clients.embedder import EMBEDDER, Embedder
+from gateway.clients.search import SEARCH, Search
 from gateway.errors import ContentNotFoundError
 from gateway.indexing import Indexing, Session
 from gateway.store import ORIGINAL, THUMBNAIL, ImageStore
@@ -153,6 +154,12 @@ class StorageRpcs:
         )
         away = {EMBEDDER: no_embedder, SEARCH: no_search}
         return wire.status_response(away, models or (), index)
+
+    async def list_indexes(self, request: pb.ListIndexesRequest) -> pb.ListIndexesResponse:
+        found, next_page_token = await self._search.indexes(request.page_size, request.page_token)
+        return pb.ListIndexesResponse(
+            indexes=map(wire.index_status, found), next_page_token=next_page_token
+        )
 
 
 async def _told(call: Awaitable[T]) -> tuple[T | None, str]:

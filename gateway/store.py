@@ -5,7 +5,8 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
@@ -72,6 +73,58 @@ class ImageStore:
                         path = self._path(index, variant, image_id)
                         await self._workers.run(self._files.rm_file, path)
 
+    async def save_note(self, index: str, folder: str, name: str, data: bytes) -> None:
+        """Stores or replaces a file of the gateway's own, as a whole; returns when it is safe.
+
+        Raises:
+            StoreFullError: There is no room.
+            UnavailableError: The store does not work.
+        """
+        async with self._reported():
+            await self._workers.run(self._write, self._note(index, folder, name), data, True)
+
+    async def load_note(self, index: str, folder: str, name: str) -> bytes | None:
+        """Reads a file of the gateway's own; None if it is not there.
+
+        Raises:
+            UnavailableError: The store does not work.
+        """
+        async with self._reported():
+            with suppress(FileNotFoundError):
+                data: bytes = await self._workers.run(
+                    self._files.cat_file, self._note(index, folder, name)
+                )
+                return data
+        return None
+
+    async def delete_note(self, index: str, folder: str, name: str) -> None:
+        """Deletes a file of the gateway's own, where it is there.
+
+        Raises:
+            UnavailableError: The store does not work.
+        """
+        async with self._reported():
+            with suppress(FileNotFoundError):
+                await self._workers.run(self._files.rm_file, self._note(index, folder, name))
+
+    async def notes(self, index: str, folder: str) -> dict[str, datetime]:
+        """Names of the gateway's own files in a folder, and when each was written.
+
+        Raises:
+            UnavailableError: The store does not work.
+        """
+        async with self._reported():
+            return await self._workers.run(self._written, f"{self._root}/{index}/{folder}")
+
+    def _written(self, folder: str) -> dict[str, datetime]:
+        written: dict[str, datetime] = {}
+        with suppress(FileNotFoundError):
+            for path in self._files.ls(folder, detail=False):
+                with suppress(FileNotFoundError):
+                    at = self._files.modified(path)
+                    written[PurePosixPath(path).name] = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return written
+
     @asynccontextmanager
     async def _reported(self) -> AsyncIterator[None]:
         try:
@@ -85,17 +138,23 @@ class ImageStore:
     def _path(self, index: str, variant: str, image_id: str) -> str:
         return f"{self._root}/{index}/{variant}/{image_id[:2]}/{image_id[2:4]}/{image_id}"
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _note(self, index: str, folder: str, name: str) -> str:
+        return f"{self._root}/{index}/{folder}/{name}"
+
+    def _write(self, path: str, data: bytes, replacing: bool = False) -> None:
         if isinstance(self._files, LocalFileSystem):
-            _write_file(Path(path), data)
+            _write_file(Path(path), data, replacing)
         else:  # object stores write an object as a whole or not at all
             self._files.pipe_file(path, data)
 
 
-def _write_file(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there as a whole or not at all, and survives a power cut."""
+def _write_file(path: Path, data: bytes, replacing: bool) -> None:
+    """Writes a file so that it is there as a whole or not at all, and survives a power cut.
+
+    One that is there, named by its content, is left as it is, unless it is to be replaced.
+    """
     try:
-        if path.stat().st_size == len(data):
+        if path.stat().st_size == len(data) and not replacing:
             return
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,40 +1,21 @@
 """Messages to domain values and back, and everything that can be wrong with a request."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 from urllib.parse import urlsplit
 
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
-from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 from imagesearch.search.v1 import index_service_pb2 as index_pb
-from imagesearch.search.v1 import search_service_pb2 as search_pb
 
 from gateway.indexing import Upload
-from gateway.query_images import ImageSource, check_region, image_source
 from image_kit.decoding import ImageError, ImageLimits, check_length
 from image_kit.naming import check_image_id, check_index_name
 from service_kit.errors import InvalidRequestError, Violations
 
 _SAID = ("image_name", "relative_path", "caption")
 _PLACE = ("relative_path", "url", "page_url")
-
-
-def search_source(request: pb.SearchByImageRequest) -> ImageSource:
-    """Reads which image to look for.
-
-    Raises:
-        InvalidRequestError: with one field violation for each thing wrong.
-    """
-    wrong = Violations()
-    region = request.region if request.HasField("region") else None
-    if region is not None:
-        check_region(region, "region", wrong)
-    source = image_source(request, request.index, wrong, region=region)
-    wrong.raise_if_any()
-    return source
 
 
 def check_image(data: bytes, field: str, limits: ImageLimits) -> None:
@@ -47,25 +28,6 @@ def check_image(data: bytes, field: str, limits: ImageLimits) -> None:
         check_length(data, limits)
     except ImageError as error:
         raise error.at(field) from error
-
-
-def knn_request(
-    request: pb.SearchByImageRequest | pb.SearchByTextRequest, vector: types.Vector
-) -> search_pb.SearchRequest:
-    """Makes search_service's request of ours: the same options, by the same names."""
-    options: dict[str, Any] = {
-        name: getattr(request, name)
-        for name in ("k", "num_candidates", "filter", "min_score")
-        if request.HasField(name)
-    }
-    return search_pb.SearchRequest(
-        index=request.index, vector=vector, fields=request.fields, **options
-    )
-
-
-def results(hits: Iterable[search_pb.SearchHit]) -> list[queries_pb.SearchResult]:
-    """Renders what was found."""
-    return [queries_pb.SearchResult(image=hit.document, score=hit.score) for hit in hits]
 
 
 def upload(image: pb.ImageUpload, limits: ImageLimits) -> Upload:
@@ -149,14 +111,19 @@ def status_response(
         response.text_model = models[-1].name
         response.space = models[0].space
     if index is not None:
-        health = index_pb.IndexHealth.Name(index.health).removeprefix("INDEX_HEALTH_").lower()
-        response.index.CopyFrom(
-            pb.IndexStatus(
-                name=index.name,
-                document_count=index.document_count,
-                size_bytes=index.size_bytes,
-                health="" if health == "unspecified" else health,
-                space=index.space,
-            )
-        )
+        response.index.CopyFrom(index_status(index))
     return response
+
+
+def index_status(index: index_pb.Index) -> pb.IndexStatus:
+    """Renders what an index holds."""
+    health = index_pb.IndexHealth.Name(index.health).removeprefix("INDEX_HEALTH_").lower()
+    return pb.IndexStatus(
+        name=index.name,
+        document_count=index.document_count,
+        size_bytes=index.size_bytes,
+        health="" if health == "unspecified" else health,
+        space=index.space,
+        created_at=index.created_at,
+        revision=index.revision,
+    )

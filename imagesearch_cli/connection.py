@@ -1,24 +1,15 @@
 """A connection to the gateway, and its errors in words for people."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
 
-import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
-from imagesearch.gateway.v1 import image_search_service_pb2 as pb
-from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
-
-from service_kit.client import channel
-
-if TYPE_CHECKING:
-    Stub = pb_grpc.ImageSearchServiceAsyncStub
-
-NAME = pb.DESCRIPTOR.services_by_name["ImageSearchService"].full_name
-
-AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
-"""Codes after which the same call may work later."""
+from imagesearch_client import (
+    AsyncClient,
+    DeadlineError,
+    ImageSearchError,
+    UnavailableError,
+)
 
 
 class CliError(Exception):
@@ -35,38 +26,32 @@ class CliError(Exception):
 
 
 @asynccontextmanager
-async def connected(address: str) -> AsyncIterator["Stub"]:
-    """Opens a connection; turns failed calls inside the block into CliError."""
-    names = ("SearchByImage", "SearchByText", "GetImage", "GetImageContent", "GetStatus")
-    async with channel(address, idempotent=[f"{NAME}/{name}" for name in names]) as opened:
-        stub: Any = pb_grpc.ImageSearchServiceStub(opened)
+async def connected(address: str, timeout: float = 30.0) -> AsyncIterator[AsyncClient]:
+    """Opens a connection; turns failed calls inside the block into CliError.
+
+    IMAGESEARCH_API_KEY is sent along, and IMAGESEARCH_TLS=1 encrypts.
+    """
+    key = os.environ.get("IMAGESEARCH_API_KEY", "")
+    tls = os.environ.get("IMAGESEARCH_TLS", "") not in ("", "0")
+    async with AsyncClient(address, timeout=timeout, api_key=key, tls=tls) as client:
         try:
-            yield stub
-        except grpc.aio.AioRpcError as error:
+            yield client
+        except ImageSearchError as error:
             raise explain(error, address) from error
 
 
-def explain(error: grpc.aio.AioRpcError, address: str) -> CliError:
+def explain(error: ImageSearchError, address: str) -> CliError:
     """Says in words why a call failed, and what to do where that is known."""
-    call: Any = error
-    status = rpc_status.from_call(call)
-    if status is None and error.code() is grpc.StatusCode.UNAVAILABLE:
+    if isinstance(error, UnavailableError) and not error.reason:
         return CliError(
             f"No gateway answers at {address}. Start one with `make run`, "
             "or name another with --gateway.",
             exit_code=3,
         )
-    lines = violations(status) if status is not None else []
-    message = "\n".join(lines) or error.details() or error.code().name
-    return CliError(message, exit_code=3 if error.code() in AWAY else 1)
+    away = isinstance(error, UnavailableError | DeadlineError)
+    return CliError("\n".join(violations(error)) or error.message, exit_code=3 if away else 1)
 
 
-def violations(status: Any) -> list[str]:
-    """Reads the field violations of a google.rpc.Status, one line each."""
-    bad = error_details_pb2.BadRequest()
-    return [
-        f"{violation.field}: {violation.description}"
-        for detail in status.details
-        if detail.Unpack(bad)
-        for violation in bad.field_violations
-    ]
+def violations(error: ImageSearchError) -> list[str]:
+    """What is wrong with a request, one line a field."""
+    return [f"{field}: {what}" for field, what in error.violations]

@@ -10,6 +10,19 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "cross", "ring", "moon")
+UNSEEN_SHAPES = (
+    "arrow",
+    "lightning",
+    "house",
+    "hourglass",
+    "bar",
+    "angle",
+    "zigzag",
+    "hexagon",
+    "burst",
+)
+"""Shapes that can be drawn and that nothing was trained on: what a classifier should not know."""
+
 COLOURS = {
     "red": (214, 32, 36),
     "green": (28, 148, 62),
@@ -40,7 +53,7 @@ class Drawing:
     Attributes:
         count: Number of shapes, 1 to MAX_COUNT, all of one kind and colour.
         colour: Of the shapes, a key of COLOURS.
-        shape: One of SHAPES.
+        shape: One of SHAPES, or of UNSEEN_SHAPES.
         position: Of a single shape, a key of POSITIONS; "" where there are several.
         texture: Of the background, one of TEXTURES.
         background: Its colour, a key of COLOURS other than `colour`.
@@ -216,4 +229,27 @@ _OUTLINES: dict[str, list[tuple[float, float]]] = {
         *((-_CROSS_ARM, _CROSS_ARM), (-1.0, _CROSS_ARM), (-1.0, -_CROSS_ARM)),
         (-_CROSS_ARM, -_CROSS_ARM),
     ],
+    "arrow": [(0, -1), (0.8, -0.1), (0.3, -0.1), (0.3, 1), (-0.3, 1), (-0.3, -0.1), (-0.8, -0.1)],
+    "lightning": [
+        *((0.2, -1), (-0.6, 0.15), (-0.05, 0.15), (-0.25, 1)),
+        *((0.6, -0.25), (0.05, -0.25), (0.45, -1)),
+    ],
+    "house": [
+        (0, -1),
+        (0.9, -0.2),
+        (0.6, -0.2),
+        (0.6, 0.9),
+        (-0.6, 0.9),
+        (-0.6, -0.2),
+        (-0.9, -0.2),
+    ],
+    "hourglass": [(-0.8, -1), (0.8, -1), (0.1, 0), (0.8, 1), (-0.8, 1), (-0.1, 0)],
+    "bar": [(-0.15, -1), (0.15, -1), (0.15, 1), (-0.15, 1)],
+    "angle": [(-0.8, -1), (-0.3, -1), (-0.3, 0.5), (0.8, 0.5), (0.8, 1), (-0.8, 1)],
+    "zigzag": [
+        *((-1, -0.3), (-0.5, -0.8), (0, -0.3), (0.5, -0.8), (1, -0.3)),
+        *((1, 0.3), (0.5, -0.2), (0, 0.3), (-0.5, -0.2), (-1, 0.3)),
+    ],
+    "hexagon": [(math.sin(math.pi * i / 3), -math.cos(math.pi * i / 3)) for i in range(6)],
+    "burst": _regular(11, 0.6),
 }

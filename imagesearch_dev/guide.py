@@ -6,13 +6,21 @@ SERVICE = "imagesearch.gateway.v1.ImageSearchService"
 
 
 def print_guide(
-    *, logs: str, address: str, is_default: bool, are_samples: bool, picture: str, text: str
+    *,
+    logs: str,
+    address: str,
+    page: str,
+    is_default: bool,
+    are_samples: bool,
+    picture: str,
+    text: str,
 ) -> None:
     """Prints command lines that work now, to copy.
 
     Args:
         logs: The folder of the logs.
         address: The gateway's.
+        page: Address of the page.
         is_default: The gateway's address is the one that the command line takes by default.
         are_samples: The images are the samples, not the user's own.
         picture: An image to search by.
@@ -23,7 +31,11 @@ def print_guide(
     own = "Your own pictures instead: make run IMAGES=~/Pictures\n"
     print(
         f"""
-Everything runs; Ctrl-C stops it. In another terminal:
+Everything runs; Ctrl-C stops it. Search in the browser:
+
+  {page}
+
+In another terminal:
 
   . .venv/bin/activate{export}
   imagesearch status

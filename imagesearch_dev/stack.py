@@ -1,7 +1,7 @@
 """Everything on one machine: what `make run` does.
 
-Starts Elasticsearch and the three services, indexes sample pictures, shows two
-searches, and stops all of it on Ctrl-C.
+Starts Elasticsearch, the three services and the page, indexes sample pictures, shows
+two searches, and stops all of it on Ctrl-C.
 """
 
 import argparse
@@ -16,15 +16,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from imagesearch_cli.ingest import find_images
 from imagesearch_dev import guide, models, samples
 from imagesearch_dev.elasticsearch.node import ElasticsearchNode
 from imagesearch_dev.processes import Process
+from imagesearch_ingest.folder import find_images
 from service_kit.check_health import serving
 
 PORT = 50050
 SERVICES = ("gateway", "embedder_service", "search_service")
 """They listen on the port of the gateway and the two after it."""
+
+PAGE_PORTS = range(8080, 8100)
+"""The page takes the first free one of these; with another port of the gateway, the one after the
+services'."""
 
 START_S = 600.0
 """Most seconds for all services to serve; large models need some on a slow disk."""
@@ -70,6 +74,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=PORT,
         help="of the gateway; the other services take the two after it; default %(default)s",
     )
+    parser.add_argument(
+        "--page-port",
+        type=int,
+        help=f"of the page; default: the first free one from {PAGE_PORTS[0]}, or with --port "
+        "the one after the services'",
+    )
     parser.add_argument("--once", action="store_true", help="stop after the two searches")
     return parser.parse_args(arguments)
 
@@ -99,26 +109,29 @@ def run(options: argparse.Namespace, stopped: threading.Event, stack: ExitStack)
     for name, address in addresses.items():
         if _taken(port := int(address.partition(":")[2])):
             raise StackError(f"port {port} of {name} is taken: does another `make run` go on?")
+    page = f"127.0.0.1:{_page_port(options)}"
     data = folder / chosen.key
     url = os.environ.get("ELASTICSEARCH_URL") or _start_elasticsearch(folder, data, stack)
-    services = _services(addresses, chosen, url, data, folder / "logs")
+    services = _services(addresses, page, chosen, url, data, folder / "logs")
     for service in services:
         service.start()
         stack.callback(service.stop)
     images = samples.ensure(folder / "samples") if own is None else options.images
-    _wait_until_serving(services, addresses["gateway"], stopped)
+    _wait_until_serving(services, addresses["gateway"], page, stopped)
     if stopped.is_set():
         return
     print(f"Ready after {time.monotonic() - began:.0f} s.", flush=True)
     text = samples.query_text(chosen is models.TINY)
     picture = _shown(images / samples.QUERY_IMAGE if own is None else own)
     os.environ["IMAGESEARCH_GATEWAY"] = addresses["gateway"]
+    os.environ["IMAGESEARCH_JOURNAL"] = str(data / "journal.sqlite")
     _cli("index", _shown(images))
     _cli("search", picture, "-k", "6")
     _cli("search", "--text", text, "-k", "6")
     guide.print_guide(
         logs=_shown(folder / "logs"),
         address=addresses["gateway"],
+        page=f"http://{page}/",
         is_default=options.port == PORT,
         are_samples=own is None,
         picture=picture,
@@ -136,8 +149,25 @@ def _start_elasticsearch(folder: Path, data: Path, stack: ExitStack) -> str:
     return node.url
 
 
+def _page_port(options: argparse.Namespace) -> int:
+    if options.page_port is not None:
+        port: int = options.page_port
+    elif options.port != PORT:
+        port = options.port + len(SERVICES)
+    else:
+        port = next((free for free in PAGE_PORTS if not _taken(free)), PAGE_PORTS[0])
+    if _taken(port):
+        raise StackError(f"port {port} of the page is taken; name another with --page-port")
+    return port
+
+
 def _services(
-    addresses: Mapping[str, str], chosen: models.Models, url: str, data: Path, logs: Path
+    addresses: Mapping[str, str],
+    page: str,
+    chosen: models.Models,
+    url: str,
+    data: Path,
+    logs: Path,
 ) -> list[Process]:
     env = {
         "embedder_service": {
@@ -155,6 +185,11 @@ def _services(
             "GATEWAY_SEARCH": addresses["search_service"],
             "GATEWAY_STORE_URL": (data / "store").as_uri(),
         },
+        "imagesearch_web": {
+            "WEB_LISTEN": page,
+            "WEB_GATEWAY": addresses["gateway"],
+            "WEB_QUERY_FOLDER": str(data / "query-images"),
+        },
     }
     return [
         Process(name, (sys.executable, "-m", name), log=logs / f"{name}.log", env=env[name])
@@ -163,13 +198,13 @@ def _services(
 
 
 def _wait_until_serving(
-    services: Sequence[Process], gateway: str, stopped: threading.Event
+    services: Sequence[Process], gateway: str, page: str, stopped: threading.Event
 ) -> None:
     print("Services: starting …", flush=True)
     end = time.monotonic() + START_S
     while not stopped.wait(0.1):
         _check_running(services)
-        if serving(gateway):
+        if serving(gateway) and _taken(int(page.rpartition(":")[2])):
             return
         if time.monotonic() > end:
             raise StackError(f"the gateway does not serve after {START_S:.0f} s; see its log")

@@ -97,6 +97,7 @@ class BulkLoads:
         except IndexNotFoundError:
             return {}
         await self._indexes.set(live, standing_settings(live.options))
+        await self._indexes.refresh(live)
         task.record.step = "merging"
         await task.save()
         with errors_of(name):

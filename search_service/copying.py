@@ -12,6 +12,7 @@ import numpy as np
 from search_service import documents, walking
 from search_service.bulk import Operation, batched, line_of
 from search_service.cluster import Cluster
+from search_service.hashes import with_bands
 from search_service.mappings import VECTOR_FIELD, Revision
 from search_service.mirroring import Written, copy_of, write_copies
 
@@ -74,7 +75,7 @@ async def _copy(cluster: Cluster, live: Revision, other: Revision, ids: list[str
         if known is not None:
             record = dict(known["_source"])
             vector = np.array(record.pop(VECTOR_FIELD), np.float32)
-            line = line_of(record, vector, packed)
+            line = line_of(with_bands(record), vector, packed)
             written = Written(image_id, live.physical, known["_seq_no"], line)
             copies[image_id] = copy_of(written, live)
     _raise_first(await write_copies(cluster, other, copies))

@@ -14,6 +14,7 @@ ServiceError
 ├── SnapshotError            FAILED_PRECONDITION: it cannot be made or restored
 ├── LicenseError             FAILED_PRECONDITION: Elasticsearch's licence does not cover it
 ├── ScriptsMissingError      FAILED_PRECONDITION: an exact search needs scripts
+├── BackgroundMissingError   FAILED_PRECONDITION: scores of this index have no background
 ├── PageExpiredError         FAILED_PRECONDITION: begin with the first page again
 ├── RequestTooLargeError     RESOURCE_EXHAUSTED: more than Elasticsearch ever takes at once
 ├── ConflictError            ABORTED: others kept changing the document
@@ -183,6 +184,19 @@ class SnapshotError(ServiceError):
 
     code = grpc.StatusCode.FAILED_PRECONDITION
     reason = "SNAPSHOT"
+
+
+class BackgroundMissingError(ServiceError):
+    """The scores of this index have no background that means anything."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "NO_BACKGROUND"
+
+    def __init__(self, index: str, similarity: str) -> None:
+        super().__init__(
+            f"index {index!r} is of similarity {similarity}; backgrounds are for cosine and "
+            "dot_product"
+        )
 
 
 class ScriptsMissingError(ServiceError):

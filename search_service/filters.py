@@ -4,12 +4,17 @@ from typing import Any
 
 from imagesearch.common.v1 import types_pb2 as types
 
+from search_service.hashes import MAX_DISTANCE, is_hash, similar
 from service_kit.errors import Violations
 
-MAX_DEPTH = 8
+# One list and 250 conditions more than clients are told: for callers that add their own.
+MAX_DEPTH = 9
 MAX_FILTERS = 100
 MAX_VALUES = 1_000
-MAX_CONDITIONS = 1_000
+MAX_CONDITIONS = 1_250
+
+# Conditions that one on hashes counts for: about what its clauses cost.
+_SIMILAR_HASH = 20
 
 _KINDS = {
     "image_id": "text",
@@ -61,9 +66,10 @@ class _Translation:
 
     def query(self, tree: types.Filter, path: str, depth: int) -> dict[str, Any]:
         kind = tree.WhichOneof("condition")
-        self._conditions += 1
+        more = _SIMILAR_HASH if kind == "similar_hash" else 1
+        self._conditions += more
         if self._conditions > MAX_CONDITIONS:
-            if self._conditions == MAX_CONDITIONS + 1:
+            if self._conditions - more <= MAX_CONDITIONS:
                 self._wrong.add(path, f"there are more than {MAX_CONDITIONS} conditions in all")
             return {}
         match kind:
@@ -85,6 +91,8 @@ class _Translation:
                 return {"exists": {"field": tree.exists.field}}
             case "prefix":
                 return self._prefix(tree.prefix, f"{path}.prefix")
+            case "similar_hash":
+                return self._similar_hash(tree.similar_hash, f"{path}.similar_hash")
 
     def _list(self, kind: str, group: types.FilterList, path: str, depth: int) -> dict[str, Any]:
         count = len(group.filters)
@@ -135,6 +143,16 @@ class _Translation:
         if not condition.prefix:
             self._wrong.add(f"{path}.prefix", "is empty")
         return {"prefix": {field: {"value": condition.prefix}}}
+
+    def _similar_hash(self, condition: types.SimilarHashCondition, path: str) -> dict[str, Any]:
+        phash, distance = condition.hash.lower(), condition.max_distance
+        hashed, near = is_hash(phash), 0 <= distance <= MAX_DISTANCE
+        if not hashed:
+            self._wrong.add(f"{path}.hash", "is not a perceptual hash: 16 hex digits")
+        if not near:
+            what = f"is {distance}; 0 to {MAX_DISTANCE} are allowed"
+            self._wrong.add(f"{path}.max_distance", what)
+        return similar(phash, distance) if hashed and near else {}
 
     def _field(self, name: str, path: str) -> str:
         if _kind(name) is None:

@@ -11,10 +11,12 @@ from search_service.cluster import Cluster, patiently
 from search_service.errors import IndexNotFoundError
 from search_service.failures import errors_of, reason_of
 from search_service.mappings import (
+    DESCRIBED,
     Index,
     Options,
     Revision,
     index_body,
+    lacking_properties,
     meta_of,
     replica_settings,
     revision_of,
@@ -26,8 +28,6 @@ CACHE_S = 2.0
 """How long what is known of an index is trusted. Another server may have changed it meanwhile."""
 
 _CACHED = 1_000
-
-_DESCRIBED = "*.aliases,*.mappings._meta"
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Indexes:
         async def ask() -> Any:
             with errors_of(pattern):
                 return await self._cluster.reading().indices.get(
-                    index=pattern, filter_path=_DESCRIBED, allow_no_indices=True
+                    index=pattern, filter_path=DESCRIBED, allow_no_indices=True
                 )
 
         described = await patiently(ask)
@@ -183,6 +183,19 @@ class Indexes:
                 index=revision.physical, meta=meta_of(revision)
             )
         self.forget(revision.name)
+
+    async def upgrade(self, index: Index) -> None:
+        """Gives revisions that earlier versions made the fields that documents have now.
+
+        What is in them keeps its form; only what is written from now on has all fields.
+        """
+        for revision in index.revisions:
+            if revision.lacking:
+                with errors_of(revision.name):
+                    await self._cluster.writing().indices.put_mapping(
+                        index=revision.physical, properties=lacking_properties(revision)
+                    )
+                self.forget(revision.name)
 
     async def refresh(self, revision: Revision) -> None:
         """Makes every acknowledged write visible to searches."""

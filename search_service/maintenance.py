@@ -141,5 +141,6 @@ class Maintenance:
             await task.save()
         with errors_of(task.record.index):
             described = await self._cluster.reading().indices.get(index=physical)
-        if revision_of(physical, described[physical]) is None:
+        if (revision := revision_of(physical, described[physical])) is None:
             raise SnapshotError(f"index {physical!r} was not made by this service")
+        await self._indexes.refresh(revision)  # or it is counted and searched as if it were empty

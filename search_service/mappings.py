@@ -4,6 +4,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from search_service.hashes import BANDS_FIELD
+
 VECTOR_FIELD = "image_embedding"
 
 DEFAULT_DIMENSIONS = 512
@@ -20,6 +22,9 @@ _BYTES_A_NEIGHBOUR = 4
 _OVERSAMPLE = {"int8": 1.5, "int4": 2.0, "bbq": 3.0}
 
 _KEYWORD = {"type": "keyword", "ignore_above": 8191}
+
+_LATER: dict[str, Any] = {BANDS_FIELD: {"type": "keyword", "doc_values": False}}
+"""Fields that indexes made by earlier versions lack, until they are written to."""
 
 PROPERTIES: dict[str, Any] = {
     "image_id": {"type": "keyword"},
@@ -44,8 +49,17 @@ PROPERTIES: dict[str, Any] = {
             "last_seen_at": {"type": "date"},
         }
     },
+    **_LATER,
 }
 """Every field of a document but its vector."""
+
+DESCRIBED = ",".join(
+    ["*.aliases", "*.mappings._meta", *(f"*.mappings.properties.{name}" for name in _LATER)]
+)
+"""What of Elasticsearch's description of an index this service reads."""
+
+UNSEEN = (VECTOR_FIELD, BANDS_FIELD)
+"""Fields that are not read back unless they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,7 @@ class Revision:
         promoted_at: When, RFC 3339; "" if it was live from the start, or never.
         operation: Id of the operation that made it; "" without.
         live: The index's name is an alias of it.
+        lacking: Fields that it was made without, by an earlier version of this service.
     """
 
     name: str
@@ -99,6 +114,7 @@ class Revision:
     promoted_at: str = ""
     operation: str = ""
     live: bool = False
+    lacking: tuple[str, ...] = ()
 
     @property
     def physical(self) -> str:
@@ -230,14 +246,20 @@ def _vector_mapping(options: Options) -> dict[str, Any]:
     }
 
 
+def lacking_properties(revision: Revision) -> dict[str, Any]:
+    """The mapping of the fields that a revision was made without."""
+    return {name: PROPERTIES[name] for name in revision.lacking}
+
+
 def revision_of(physical: str, described: dict[str, Any]) -> Revision | None:
     """Reads an index's description; None if this service has not made the index.
 
     Args:
         physical: Name of the physical index.
-        described: As Elasticsearch's "get index" answers; aliases and `_meta` are enough.
+        described: As Elasticsearch's "get index" answers, or what DESCRIBED leaves of it.
     """
-    meta = described.get("mappings", {}).get("_meta", {}).get(_META)
+    mapping = described.get("mappings", {})
+    meta = mapping.get("_meta", {}).get(_META)
     name, _, number = physical.rpartition("-")
     if meta is None or not number.isdigit():
         return None
@@ -254,6 +276,7 @@ def revision_of(physical: str, described: dict[str, Any]) -> Revision | None:
             promoted_at=meta.get("promoted_at", ""),
             operation=meta.get("operation", ""),
             live=live,
+            lacking=tuple(name for name in _LATER if name not in mapping.get("properties", {})),
         )
     except (KeyError, TypeError):  # written by somebody else, or by a version to come
         return None

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from search_service.hashes import with_bands
 from search_service.records import Source
 
 MAX_SOURCES = 1_000
@@ -32,7 +33,7 @@ def merged(old: Source, new: Source) -> Source | None:
     both["attributes"] = {**old.get("attributes", {}), **new.get("attributes", {})}
     if "caption" in new:
         both["caption"] = new["caption"]
-    both = {name: value for name, value in both.items() if value not in ([], {})}
+    both = with_bands({name: value for name, value in both.items() if value not in ([], {})})
     return None if both == old else both
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search_service.mappings import VECTOR_FIELD
+from search_service.mappings import UNSEEN, VECTOR_FIELD
 
 ROUNDING = 1e-5
 """Scores travel as float32: a hit whose score was given as the least one must still pass."""
@@ -99,7 +99,7 @@ def search_body(search: KnnSearch, similarity: str, packed: bool = False) -> dic
     The filter goes inside `knn`, so that it narrows the graph walk and k hits still
     come back; as a `post_filter` it would thin them out afterwards.
     """
-    source: dict[str, Any] = {"excludes": [VECTOR_FIELD]}
+    source: dict[str, Any] = {"excludes": list(UNSEEN)}
     if search.fields:
         source = {"includes": list(search.fields)}
     body: dict[str, Any] = {"size": search.k, "_source": source, "track_total_hits": False}

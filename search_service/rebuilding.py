@@ -61,7 +61,8 @@ class Rebuild:
         name, state = record.index, record.state
         if "revision" not in state:
             await self._create(task)
-        _, target = await self._pair(task)
+        index, target = await self._pair(task)
+        await self._indexes.upgrade(index)
         if state.get("promoted") or target.live:
             return await self._finish(task)
         await self._step(task, "waiting until every server writes to both")

@@ -8,6 +8,8 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from imagesearch.common.v1 import types_pb2 as types
 
+from search_service.hashes import with_bands
+
 Source = dict[str, Any]
 """A document as Elasticsearch keeps it, without its vector."""
 
@@ -52,7 +54,7 @@ def to_record(document: types.Document, now: str) -> Source:
     sources = [_source(source, now) for source in document.sources]
     if sources:
         record["sources"] = sources
-    return record
+    return with_bands(record)
 
 
 def _source(source: types.Source, now: str) -> dict[str, str]:

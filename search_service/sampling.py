@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from search_service import documents, searching, walking
 from search_service.bulk import batched
 from search_service.cluster import Cluster
+from search_service.hashes import BANDS_FIELD
 from search_service.mappings import VECTOR_FIELD, Revision
 from search_service.queries import KnnSearch
 
@@ -113,6 +114,8 @@ async def compare(cluster: Cluster, live: Revision, other: Revision, samples: in
 
 def _differ(a: Sample, b: Sample, with_vectors: bool) -> bool:
     one, two = dict(a["_source"]), dict(b["_source"])
+    for known in (one, two):
+        known.pop(BANDS_FIELD, None)  # derived, and lacking where an earlier version wrote
     v = np.array(one.pop(VECTOR_FIELD), np.float64)
     w = np.array(two.pop(VECTOR_FIELD), np.float64)
     if not with_vectors:  # filled from outside: stored at another time

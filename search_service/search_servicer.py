@@ -14,6 +14,7 @@ from imagesearch.search.v1 import search_service_pb2_grpc as pb_grpc
 
 from image_kit.naming import index_name
 from search_service import document_wire, documents, hits, search_wire, searching, walking
+from search_service.backgrounds import Backgrounds
 from search_service.bulk_loading import BulkLoads, Load
 from search_service.cluster import Cluster
 from search_service.deleting import Deleter
@@ -61,6 +62,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         deleter: Deletes them.
         loads: Switches indexes to loading.
         queue: Makes searches.
+        backgrounds: Say what a sample of an index scores.
         metrics: Gets what is done.
         slow_s: Searches that take longer are logged.
         room: Bounds the bytes of documents that have been read and not answered.
@@ -75,6 +77,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         deleter: Deleter,
         loads: BulkLoads,
         queue: SearchQueue,
+        backgrounds: Backgrounds,
         metrics: Metrics,
         slow_s: float,
         room: ByteBudget,
@@ -86,6 +89,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         self._deleter = deleter
         self._loads = loads
         self._queue = queue
+        self._backgrounds = backgrounds
         self._metrics = metrics
         self._slow_s = slow_s
         self._room = room
@@ -206,6 +210,9 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
             self._note(live.name, query, answer["took"])
             response = hits.search_response(answer, query, similarity)
             response.next_page_token = token
+            if request.with_background:
+                vectors = search_wire.vectors(request, live)
+                response.background.CopyFrom(await self._backgrounds.of(live, query, vectors))
             return response
 
         return await self._reading("Search", request.index, read)
@@ -217,8 +224,9 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         if not 1 <= (count := len(request.searches)) <= MAX_SEARCHES:
             wrong.add("searches", f"has {count} items; 1 to {MAX_SEARCHES} are allowed")
         for i, each in enumerate(request.searches[:MAX_SEARCHES]):
-            if each.page_size:
-                wrong.add(f"searches[{i}].page_size", "is not for searches in a batch")
+            for field in ("page_size", "with_background"):
+                if getattr(each, field):
+                    wrong.add(f"searches[{i}].{field}", "is not for searches in a batch")
         wrong.raise_if_any()
         results = [pb.BatchSearchResult() for _ in request.searches]
         asked: list[tuple[pb.BatchSearchResult, Revision, KnnSearch]] = []

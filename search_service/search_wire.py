@@ -213,6 +213,12 @@ def _query_vector(request: pb.SearchRequest, index: Revision) -> tuple[NDArray[n
     return (total / length).astype(np.float32), length / size
 
 
+def vectors(request: pb.SearchRequest, index: Revision) -> list[NDArray[np.float32]]:
+    """The vectors of a request that `search` has read: each (dimensions,)."""
+    given = [request.vector] if request.HasField("vector") else [w.vector for w in request.vectors]
+    return [vector(each, index) for each in given]
+
+
 def _check_min_score(value: float, similarity: str, wrong: Violations) -> None:
     least, most = {"cosine": (-1, 1), "dot_product": (-1, 1), "l2_norm": (0, 1)}.get(
         similarity, (-math.inf, math.inf)

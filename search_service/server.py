@@ -17,6 +17,7 @@ from imagesearch.search.v1 import (
 from prometheus_client import CollectorRegistry
 
 from search_service import bulk_loading, maintenance, rebuilding
+from search_service.backgrounds import Backgrounds
 from search_service.bulk_loading import BulkLoads
 from search_service.cluster import Cluster, connect
 from search_service.deleting import Deleter
@@ -43,6 +44,7 @@ from service_kit import deadlines
 from service_kit.budget import ByteBudget
 from service_kit.metrics import serving_metrics
 from service_kit.server import Endpoint, Probe, serving, stop_signal
+from service_kit.workers import Workers
 
 _REVISION_SERVICE = revision_service_pb2.DESCRIPTOR.services_by_name["RevisionService"].full_name
 _OPERATIONS = "google.longrunning.Operations"
@@ -99,6 +101,9 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             max_searches=settings.max_searches_a_request,
         )
         stack.push_async_callback(queue.stop)
+        arithmetic = await stack.enter_async_context(Workers("background", 1))
+        backgrounds = Backgrounds(cluster, arithmetic)
+        stack.push_async_callback(backgrounds.stop)
         revisions = Revisions(cluster, indexes)
         loads = BulkLoads(cluster, indexes)
         work = Maintenance(cluster, indexes)
@@ -130,6 +135,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             Deleter(cluster, indexes, mirror),
             loads,
             queue,
+            backgrounds,
             metrics,
             settings.slow_search_s,
             room,

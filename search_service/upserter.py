@@ -103,6 +103,7 @@ class Upserter:
     ) -> asyncio.Future[Outcome]:
         index = await self._indexes.get(index_name(request.index))
         document_wire.check_document(request.document)
+        await self._indexes.upgrade(index)
         revision = _written_to(index, request.revision)
         values = search_wire.vector(request.vector, revision)
         size = request.document.ByteSize() + 4 * values.nbytes // 3

@@ -9,7 +9,8 @@ from typing import Any
 
 from search_service.cluster import Cluster, patiently
 from search_service.failures import errors_of
-from search_service.mappings import VECTOR_FIELD, Revision
+from search_service.hashes import BANDS_FIELD
+from search_service.mappings import UNSEEN, VECTOR_FIELD, Revision
 
 Hit = Mapping[str, Any]
 """`_id`, `_seq_no`, `_primary_term`, `_version`, `_source` where it was asked for."""
@@ -72,11 +73,13 @@ async def page(
 
 async def _source(cluster: Cluster, fields: Sequence[str], vectors: bool) -> dict[str, Any]:
     if not vectors:
-        return {"includes": list(fields)} if fields else {"excludes": [VECTOR_FIELD]}
-    source: dict[str, Any] = {"includes": [*fields, VECTOR_FIELD]} if fields else {}
+        return {"includes": list(fields)} if fields else {"excludes": list(UNSEEN)}
+    source: dict[str, Any] = {"excludes": [BANDS_FIELD]}
+    if fields:
+        source = {"includes": [*fields, VECTOR_FIELD]}
     if await cluster.leaves_vectors_out():
         source["exclude_vectors"] = False
-    return source or {"includes": ["*"]}
+    return source
 
 
 async def count(cluster: Cluster, revision: Revision, query: Mapping[str, Any] | None) -> int:

@@ -96,6 +96,10 @@ class Violations:
         """Notes that `field` (a path such as "inputs[3].text") is wrong, and how."""
         self._found.append((field, what))
 
+    def add_all(self, others: "Violations") -> None:
+        """Notes what others have noted, but nothing twice."""
+        self._found += [each for each in others._found if each not in self._found]
+
     def raise_if_any(self) -> None:
         """Ends the check.
 

@@ -15,12 +15,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from service_kit import interceptors
-from service_kit.settings import ServerSettings, read
+from service_kit.settings import ProcessSettings, ServerSettings, read
 from service_kit.telemetry import configure_logging
 
 log = structlog.get_logger()
 
-S = TypeVar("S", bound=ServerSettings)
+S = TypeVar("S", bound=ProcessSettings)
 
 LIVENESS = "liveness"
 """Health name that is SERVING as long as the process answers, whatever it depends on."""

@@ -6,11 +6,11 @@ from typing import Literal, TypeVar
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict
 
-S = TypeVar("S", bound="ServerSettings")
+S = TypeVar("S", bound="ProcessSettings")
 
 
-class ServerSettings(BaseSettings):
-    """Base of every service's settings; an attribute's docstring is its `--help`."""
+class ProcessSettings(BaseSettings):
+    """Base of all settings; an attribute's docstring is its `--help`."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -27,6 +27,16 @@ class ServerSettings(BaseSettings):
     grace_s: float = Field(default=20.0, ge=0)
     """Seconds that running calls are given when the service stops."""
 
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log lines to write."""
+
+    log_format: Literal["json", "console"] = "json"
+    """One JSON object a line, or text for people."""
+
+
+class ServerSettings(ProcessSettings):
+    """Base of every gRPC service's settings."""
+
     max_message_bytes: PositiveInt = 32 * 1024 * 1024
     """Largest message taken or sent. Clients need the same limit."""
 
@@ -35,12 +45,6 @@ class ServerSettings(BaseSettings):
 
     max_concurrent_streams: PositiveInt = 1000
     """Most calls at a time on one connection."""
-
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severe log lines to write."""
-
-    log_format: Literal["json", "console"] = "json"
-    """One JSON object a line, or text for people."""
 
 
 def read(settings: type[S]) -> S:

@@ -41,6 +41,12 @@ INDEX_PREFIX = f"test-{os.getpid()}-"
 _numbers = itertools.count(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What commands remember between runs stays apart from what the user's remember."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The one of ELASTICSEARCH_URL, or a node of our own (of ELASTICSEARCH_VERSION)."""
@@ -116,14 +122,20 @@ async def embedder(
 
 
 @pytest.fixture(scope="session")
+def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The gateway's image store."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="session")
 async def gateway_address(
-    embedder_address: str, search_address: str, tmp_path_factory: pytest.TempPathFactory
+    embedder_address: str, search_address: str, store_folder: Path
 ) -> AsyncIterator[str]:
     settings = gateway.settings.Settings(
         listen="127.0.0.1:0",
         embedder=embedder_address,
         search=search_address,
-        store_url=tmp_path_factory.mktemp("store").as_uri(),
+        store_url=store_folder.as_uri(),
         grace_s=1,
     )
     async with gateway.server.running(settings) as port:

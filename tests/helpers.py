@@ -39,6 +39,16 @@ def a_picture(seed: int, side: int = 96, fmt: str = "PNG", **options: Any) -> by
     return encoded(draw(random_drawing(random.Random(seed)), side), fmt, **options)
 
 
+def the_picture(n: int) -> bytes:
+    """The n-th image of the index that the tests of the page's server share."""
+    return a_picture(n, 600, "JPEG", quality=90)
+
+
+def id_of(data: bytes) -> str:
+    """The id that an encoded image has."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def encoded(image: Image.Image, fmt: str, **options: Any) -> bytes:
     """An image as a file of a format."""
     buffer = io.BytesIO()

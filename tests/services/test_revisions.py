@@ -290,5 +290,12 @@ class TestByHand:
         assert (compared.missing, compared.differing) == (0, 0)
         async with AsyncElasticsearch(elasticsearch_url) as client:
             assert len(await client.indices.get_alias(name=index)) == 1
-            ids = await client.search(index=index, size=10_000, query={"match_all": {}})
-        assert {hit["_id"] for hit in ids["hits"]["hits"]} >= set(written)
+        found: set[str] = set()
+        request = search_pb.ListDocumentsRequest(index=index, page_size=1_000, fields=["image_id"])
+        while True:
+            page = await search.ListDocuments(request)
+            found |= {each.document.image_id for each in page.documents}
+            if not page.next_page_token:
+                break
+            request.page_token = page.next_page_token
+        assert found >= set(written)

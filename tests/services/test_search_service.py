@@ -512,7 +512,7 @@ class TestSearch:
         self, search: SearchServiceAsyncStub, filled: str
     ) -> None:
         tree = terms("tags", "all")
-        for _ in range(9):
+        for _ in range(10):
             tree = types.Filter(all_of=types.FilterList(filters=[tree]))
 
         refused = await refusal(

@@ -81,6 +81,51 @@ def test_index_search_status(system: System, folder: Path, new_index: str) -> No
     assert "embedder_service" in imagesearch(system, "status", *named).stdout
 
 
+def test_compose(system: System, folder: Path, new_index: str) -> None:
+    """Terms with weights, pages, relevance, folding and explanations, as tables and as JSON."""
+    named = ("--index", new_index)
+    imagesearch(system, "index", folder, *named)
+
+    found = printed(
+        imagesearch(
+            system,
+            "compose",
+            folder / "a.png",
+            "0.3:red",
+            "-people",
+            *named,
+            "--json",
+            "--relevance",
+            "--explain",
+            "--page-size",
+            "2",
+        )
+    )
+    assert len(found["results"]) == 4  # pages are joined
+    assert "next_page_token" not in found
+    # The same bytes under two names are one document; which name came first is a race.
+    assert found["results"][0]["image"]["image_name"] in ("a.png", "a-again.png")
+    for result in found["results"]:
+        given = sum(each["contribution"] for each in result["explanation"])
+        assert given == pytest.approx(result["score"], abs=2e-3)
+    assert found["background"]["sample_size"] == 4
+
+    table = imagesearch(
+        system, "compose", "red", "-0.5:blue", *named, "--explain", "--fold", "--all"
+    )
+    assert "-0.5:blue" in table.stdout
+    nothing = imagesearch(
+        system, "search", "--text", "stock market news", *named, "--min-relevance", "0.5"
+    )
+    assert "Nothing here matches" in nothing.stdout
+    faceted = imagesearch(
+        system, "search", folder / "a.png", *named, "--region", "0,0,50%,50%", "--facet", "format"
+    )
+    assert "format: PNG 4" in faceted.stdout
+    wrong = imagesearch(system, "compose", "0:red", *named, code=1)
+    assert "weight" in wrong.stderr
+
+
 def test_images_that_are_refused_are_named_and_the_others_stored(
     system: System, folder: Path, new_index: str
 ) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +43,14 @@ def test_it_says_what_it_does(stack: Stack) -> None:
     assert "chelsea.png" in stack.output
     assert "three-green-rings" in stack.output
     assert f"grpcurl -plaintext {stack.gateway} list" in stack.output
+
+
+def test_the_page_is_where_it_says(stack: Stack) -> None:
+    address = re.findall(r"^  (http://127\.0\.0\.1:\d+/)$", stack.output, re.MULTILINE)[-1]
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        assert answer.headers["content-type"].startswith("text/html")
+    with urllib.request.urlopen(f"{address}readyz", timeout=10) as answer:
+        assert json.load(answer) == {"status": "ready"}
 
 
 async def test_every_photo_finds_itself_first_and_then_its_versions(

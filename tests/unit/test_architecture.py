@@ -9,21 +9,39 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PACKAGES: dict[str, set[str]] = {
     "service_kit": set(),
+    "fetch_kit": set(),
     "image_kit": {"service_kit"},
     "embedder_service": {"service_kit", "image_kit"},
     "search_service": {"service_kit", "image_kit"},
-    "gateway": {"service_kit", "image_kit"},
-    "imagesearch_cli": {"service_kit"},
+    "gateway": {"service_kit", "image_kit", "fetch_kit"},
+    "imagesearch_client": {"service_kit"},
+    "imagesearch_collect": {"service_kit", "image_kit", "fetch_kit"},
+    "imagesearch_ingest": {"service_kit", "image_kit", "imagesearch_client"},
+    "imagesearch_cli": {
+        *("service_kit", "image_kit", "fetch_kit"),
+        *("imagesearch_client", "imagesearch_collect", "imagesearch_ingest"),
+    },
+    "jobs": {
+        *("service_kit", "image_kit", "imagesearch_client", "imagesearch_ingest"),
+        *("embedder_service", "gateway"),
+    },
+    "imagesearch_web": {"service_kit", "image_kit", "imagesearch_client"},
 }
 """What each package may import of ours, besides itself and the contracts."""
 
 STUBS: dict[str, set[str]] = {
     "service_kit": set(),
+    "fetch_kit": set(),
     "image_kit": set(),
     "embedder_service": {"embedder", "common"},
     "search_service": {"search", "common"},
     "gateway": {"gateway", "embedder", "search", "common"},
+    "imagesearch_client": {"gateway", "common"},
+    "imagesearch_collect": set(),
+    "imagesearch_ingest": {"gateway", "search", "common"},
     "imagesearch_cli": {"gateway", "common"},
+    "jobs": {"search", "common"},
+    "imagesearch_web": {"gateway", "common"},
 }
 """Which contracts each package may know."""
 
@@ -33,6 +51,7 @@ OWNER = {
     "openvino": {"embedder_service"},
     "sentence_transformers": {"embedder_service"},
     "elasticsearch": {"search_service"},
+    "scrapy": {"imagesearch_collect"},
 }
 """Heavy libraries, and who uses them."""
 

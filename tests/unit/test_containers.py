@@ -11,7 +11,7 @@ from tests.unit.test_architecture import OWNER, PACKAGES, imports, modules
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SERVICES = ("embedder_service", "gateway", "search_service")
+SERVICES = ("embedder_service", "gateway", "imagesearch_web", "search_service")
 
 
 def dockerfile(service: str) -> str:
@@ -70,7 +70,12 @@ def test_the_gpu_is_reserved_for_the_embedder_alone() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_settings_in_compose_are_settings(service: str) -> None:
     """A name that no setting has would be passed over in silence."""
-    prefix = {"embedder_service": "EMBEDDER_", "gateway": "GATEWAY_", "search_service": "SEARCH_"}
+    prefix = {
+        "embedder_service": "EMBEDDER_",
+        "gateway": "GATEWAY_",
+        "imagesearch_web": "WEB_",
+        "search_service": "SEARCH_",
+    }
     text = (ROOT / service / "settings.py").read_text()
     kit = (ROOT / "service_kit" / "settings.py").read_text()
     for name in compose()[service]["environment"]:

@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from fetch_kit.addresses import is_public
 from gateway.errors import FetchError, FetchForbiddenError
-from gateway.fetch import Fetcher, is_public
+from gateway.fetch import Fetcher
 from service_kit import deadlines
 from service_kit.errors import DeadlineError, InvalidRequestError
 

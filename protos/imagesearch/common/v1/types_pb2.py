@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!imagesearch/common/v1/types.proto\x12\x15imagesearch.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\'\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\x12\r\n\x05space\x18\x02 \x01(\t\"\xa3\x01\n\x06Source\x12\x15\n\rrelative_path\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x10\n\x08page_url\x18\x03 \x01(\t\x12\x31\n\rfirst_seen_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_seen_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc1\x03\n\x08\x44ocument\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x12\n\nimage_name\x18\x02 \x01(\t\x12\x15\n\rrelative_path\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\x12\x0e\n\x06\x66ormat\x18\x06 \x01(\t\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\r\n\x05phash\x18\x08 \x01(\t\x12/\n\x0b\x63\x61ptured_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nindexed_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04tags\x18\x0b \x03(\t\x12\x0f\n\x07\x63\x61ption\x18\x0c \x01(\t\x12\x43\n\nattributes\x18\r \x03(\x0b\x32/.imagesearch.common.v1.Document.AttributesEntry\x12.\n\x07sources\x18\x0e \x03(\x0b\x32\x1d.imagesearch.common.v1.Source\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcf\x03\n\x06\x46ilter\x12\x34\n\x04term\x18\x01 \x01(\x0b\x32$.imagesearch.common.v1.TermConditionH\x00\x12\x36\n\x05terms\x18\x02 \x01(\x0b\x32%.imagesearch.common.v1.TermsConditionH\x00\x12\x36\n\x05range\x18\x03 \x01(\x0b\x32%.imagesearch.common.v1.RangeConditionH\x00\x12\x38\n\x06\x65xists\x18\x04 \x01(\x0b\x32&.imagesearch.common.v1.ExistsConditionH\x00\x12\x38\n\x06prefix\x18\x05 \x01(\x0b\x32&.imagesearch.common.v1.PrefixConditionH\x00\x12\x33\n\x06\x61ll_of\x18\x06 \x01(\x0b\x32!.imagesearch.common.v1.FilterListH\x00\x12\x33\n\x06\x61ny_of\x18\x07 \x01(\x0b\x32!.imagesearch.common.v1.FilterListH\x00\x12\x34\n\x07none_of\x18\x08 \x01(\x0b\x32!.imagesearch.common.v1.FilterListH\x00\x42\x0b\n\tcondition\"<\n\nFilterList\x12.\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x1d.imagesearch.common.v1.Filter\"c\n\x0b\x46ilterValue\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x12*\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x06\n\x04kind\"Q\n\rTermCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".imagesearch.common.v1.FilterValue\"S\n\x0eTermsCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x32\n\x06values\x18\x02 \x03(\x0b\x32\".imagesearch.common.v1.FilterValue\"\xe1\x01\n\x0eRangeCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12/\n\x03gte\x18\x02 \x01(\x0b\x32\".imagesearch.common.v1.FilterValue\x12.\n\x02gt\x18\x03 \x01(\x0b\x32\".imagesearch.common.v1.FilterValue\x12/\n\x03lte\x18\x04 \x01(\x0b\x32\".imagesearch.common.v1.FilterValue\x12.\n\x02lt\x18\x05 \x01(\x0b\x32\".imagesearch.common.v1.FilterValue\" \n\x0f\x45xistsCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\"0\n\x0fPrefixCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t*\x83\x01\n\rRefreshPolicy\x12\x1e\n\x1aREFRESH_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13REFRESH_POLICY_NONE\x10\x01\x12\x1b\n\x17REFRESH_POLICY_WAIT_FOR\x10\x02\x12\x1c\n\x18REFRESH_POLICY_IMMEDIATE\x10\x03*\x84\x01\n\rUpsertOutcome\x12\x1e\n\x1aUPSERT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16UPSERT_OUTCOME_CREATED\x10\x01\x12\x19\n\x15UPSERT_OUTCOME_MERGED\x10\x02\x12\x1c\n\x18UPSERT_OUTCOME_UNCHANGED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!imagesearch/common/v1/types.proto\x12\x15imagesearch.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\'\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\x12\r\n\x05space\x18\x02 \x01(\t\"\xa3\x01\n\x06Source\x12\x15\n\rrelative_path\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x10\n\x08page_url\x18\x03 \x01(\t\x12\x31\n\rfirst_seen_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_seen_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc1\x03\n\x08\x44ocument\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x12\n\nimage_name\x18\x02 \x01(\t\x12\x15\n\rrelative_path\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\x12\x0e\n\x06\x66ormat\x18\x06 \x01(\t\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\r\n\x05phash\x18\x08 \x01(\t\x12/\n\x0b\x63\x61ptured_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nindexed_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04tags\x18\x0b \x03(\t\x12\x0f\n\x07\x63\x61ption\x18\x0c \x01(\t\x12\x43\n\nattributes\x18\r \x03(\x0b\x32/.imagesearch.common.v1.Document.AttributesEntry\x12.\n\x07sources\x18\x0e \x03(\x0b\x32\x1d.imagesearch.common.v1.Source\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x04\n\x06\x46ilter\x12\x34\n\x04term\x18\x01 \x01(\x0b\x32$.imagesearch.common.v1.TermConditionH\x00\x12\x36\n\x05terms\x18\x02 \x01(\x0b\x32%.imagesearch.common.v1.TermsConditionH\x00\x12\x36\n\x05range\x18\x03 \x01(\x0b\x32%.imagesearch.common.v1.RangeConditionH\x00\x12\x38\n\x06\x65xists\x18\x04 \x01(\x0b\x32&.imagesearch.common.v1.ExistsConditionH\x00\x12\x38\n\x06prefix\x18\x05 \x01(\x0b\x32&.imagesearch.common.v1.PrefixConditionH\x00\x12\x33\n\x06\x61ll_of\x18\x06 \x01(\x0b\x32!.imagesearch.common.v1.FilterListH\x00\x12\x33\n\x06\x61ny_of\x18\x07 \x01(\x0b\x32!.imagesearch.common.v1.FilterListH\x00\x12\x34\n\x07none_of\x18\x08 \x01(\x0b\x32!.imagesearch.common.v1.FilterListH\x00\x12\x43\n\x0csimilar_hash\x18\t \x01(\x0b\x32+.imagesearch.common.v1.SimilarHashConditionH\x00\x42\x0b\n\tcondition\"<\n\nFilterList\x12.\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x1d.imagesearch.common.v1.Filter\"c\n\x0b\x46ilterValue\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x12*\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x06\n\x04kind\"Q\n\rTermCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".imagesearch.common.v1.FilterValue\"S\n\x0eTermsCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x32\n\x06values\x18\x02 \x03(\x0b\x32\".imagesearch.common.v1.FilterValue\"\xe1\x01\n\x0eRangeCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12/\n\x03gte\x18\x02 \x01(\x0b\x32\".imagesearch.common.v1.FilterValue\x12.\n\x02gt\x18\x03 \x01(\x0b\x32\".imagesearch.common.v1.FilterValue\x12/\n\x03lte\x18\x04 \x01(\x0b\x32\".imagesearch.common.v1.FilterValue\x12.\n\x02lt\x18\x05 \x01(\x0b\x32\".imagesearch.common.v1.FilterValue\" \n\x0f\x45xistsCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\"0\n\x0fPrefixCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\":\n\x14SimilarHashCondition\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\x14\n\x0cmax_distance\x18\x02 \x01(\x05*\x83\x01\n\rRefreshPolicy\x12\x1e\n\x1aREFRESH_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13REFRESH_POLICY_NONE\x10\x01\x12\x1b\n\x17REFRESH_POLICY_WAIT_FOR\x10\x02\x12\x1c\n\x18REFRESH_POLICY_IMMEDIATE\x10\x03*\x84\x01\n\rUpsertOutcome\x12\x1e\n\x1aUPSERT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16UPSERT_OUTCOME_CREATED\x10\x01\x12\x19\n\x15UPSERT_OUTCOME_MERGED\x10\x02\x12\x1c\n\x18UPSERT_OUTCOME_UNCHANGED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DOCUMENT_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_DOCUMENT_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_REFRESHPOLICY']._serialized_start=1862
-  _globals['_REFRESHPOLICY']._serialized_end=1993
-  _globals['_UPSERTOUTCOME']._serialized_start=1996
-  _globals['_UPSERTOUTCOME']._serialized_end=2128
+  _globals['_REFRESHPOLICY']._serialized_start=1991
+  _globals['_REFRESHPOLICY']._serialized_end=2122
+  _globals['_UPSERTOUTCOME']._serialized_start=2125
+  _globals['_UPSERTOUTCOME']._serialized_end=2257
   _globals['_VECTOR']._serialized_start=93
   _globals['_VECTOR']._serialized_end=132
   _globals['_SOURCE']._serialized_start=135
@@ -47,19 +47,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOCUMENT_ATTRIBUTESENTRY']._serialized_start=701
   _globals['_DOCUMENT_ATTRIBUTESENTRY']._serialized_end=750
   _globals['_FILTER']._serialized_start=753
-  _globals['_FILTER']._serialized_end=1216
-  _globals['_FILTERLIST']._serialized_start=1218
-  _globals['_FILTERLIST']._serialized_end=1278
-  _globals['_FILTERVALUE']._serialized_start=1280
-  _globals['_FILTERVALUE']._serialized_end=1379
-  _globals['_TERMCONDITION']._serialized_start=1381
-  _globals['_TERMCONDITION']._serialized_end=1462
-  _globals['_TERMSCONDITION']._serialized_start=1464
-  _globals['_TERMSCONDITION']._serialized_end=1547
-  _globals['_RANGECONDITION']._serialized_start=1550
-  _globals['_RANGECONDITION']._serialized_end=1775
-  _globals['_EXISTSCONDITION']._serialized_start=1777
-  _globals['_EXISTSCONDITION']._serialized_end=1809
-  _globals['_PREFIXCONDITION']._serialized_start=1811
-  _globals['_PREFIXCONDITION']._serialized_end=1859
+  _globals['_FILTER']._serialized_end=1285
+  _globals['_FILTERLIST']._serialized_start=1287
+  _globals['_FILTERLIST']._serialized_end=1347
+  _globals['_FILTERVALUE']._serialized_start=1349
+  _globals['_FILTERVALUE']._serialized_end=1448
+  _globals['_TERMCONDITION']._serialized_start=1450
+  _globals['_TERMCONDITION']._serialized_end=1531
+  _globals['_TERMSCONDITION']._serialized_start=1533
+  _globals['_TERMSCONDITION']._serialized_end=1616
+  _globals['_RANGECONDITION']._serialized_start=1619
+  _globals['_RANGECONDITION']._serialized_end=1844
+  _globals['_EXISTSCONDITION']._serialized_start=1846
+  _globals['_EXISTSCONDITION']._serialized_end=1878
+  _globals['_PREFIXCONDITION']._serialized_start=1880
+  _globals['_PREFIXCONDITION']._serialized_end=1928
+  _globals['_SIMILARHASHCONDITION']._serialized_start=1930
+  _globals['_SIMILARHASHCONDITION']._serialized_end=1988
 # @@protoc_insertion_point(module_scope)

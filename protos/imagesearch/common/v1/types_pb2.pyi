@@ -274,6 +274,7 @@ class Filter(_message.Message):
     ALL_OF_FIELD_NUMBER: _builtins.int
     ANY_OF_FIELD_NUMBER: _builtins.int
     NONE_OF_FIELD_NUMBER: _builtins.int
+    SIMILAR_HASH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def term(self) -> Global___TermCondition:
         """A field has this very value."""
@@ -306,6 +307,10 @@ class Filter(_message.Message):
     def none_of(self) -> Global___FilterList:
         """None of these holds."""
 
+    @_builtins.property
+    def similar_hash(self) -> Global___SimilarHashCondition:
+        """The perceptual hash differs in few bits."""
+
     def __init__(
         self,
         *,
@@ -317,12 +322,13 @@ class Filter(_message.Message):
         all_of: Global___FilterList | None = ...,
         any_of: Global___FilterList | None = ...,
         none_of: Global___FilterList | None = ...,
+        similar_hash: Global___SimilarHashCondition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["all_of", b"all_of", "any_of", b"any_of", "condition", b"condition", "exists", b"exists", "none_of", b"none_of", "prefix", b"prefix", "range", b"range", "term", b"term", "terms", b"terms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all_of", b"all_of", "any_of", b"any_of", "condition", b"condition", "exists", b"exists", "none_of", b"none_of", "prefix", b"prefix", "range", b"range", "similar_hash", b"similar_hash", "term", b"term", "terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_of", b"all_of", "any_of", b"any_of", "condition", b"condition", "exists", b"exists", "none_of", b"none_of", "prefix", b"prefix", "range", b"range", "term", b"term", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_of", b"all_of", "any_of", b"any_of", "condition", b"condition", "exists", b"exists", "none_of", b"none_of", "prefix", b"prefix", "range", b"range", "similar_hash", b"similar_hash", "term", b"term", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["term", "terms", "range", "exists", "prefix", "all_of", "any_of", "none_of"]  # noqa: Y015
+    _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["term", "terms", "range", "exists", "prefix", "all_of", "any_of", "none_of", "similar_hash"]  # noqa: Y015
     _WhichOneofArgType_condition: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_condition) -> _WhichOneofReturnType_condition | None: ...
 
@@ -331,7 +337,7 @@ Global___Filter: _TypeAlias = Filter  # noqa: Y015
 @_typing.final
 class FilterList(_message.Message):
     """Several filters. At most 100 in one list, 8 lists deep, and 1,000 conditions in
-    all.
+    all; search_service takes one list and 250 conditions more, for callers that add their own.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -537,3 +543,32 @@ class PrefixCondition(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PrefixCondition: _TypeAlias = PrefixCondition  # noqa: Y015
+
+@_typing.final
+class SimilarHashCondition(_message.Message):
+    """The perceptual hash (`phash`) differs from one in few bits: probably the same picture. Counts as 20
+    conditions of a filter. Images that were stored before this condition was known match once
+    they were stored again, or the index was rebuilt.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HASH_FIELD_NUMBER: _builtins.int
+    MAX_DISTANCE_FIELD_NUMBER: _builtins.int
+    hash: _builtins.str
+    """The hash to compare with: 16 hex digits, as Document.phash."""
+    max_distance: _builtins.int
+    """Most bits that differ, 0 to 5."""
+    def __init__(
+        self,
+        *,
+        hash: _builtins.str = ...,
+        max_distance: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hash", b"hash", "max_distance", b"max_distance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimilarHashCondition: _TypeAlias = SimilarHashCondition  # noqa: Y015

@@ -51,10 +51,12 @@ class Label(_message.Message):
     TEXTS_FIELD_NUMBER: _builtins.int
     DISPLAY_NAMES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What it is called in answers, and what tags are made of."""
+    """What it is called in answers, and what tags are made of. At most 256 bytes."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Texts that describe it, in any language: names, synonyms. Empty: `name` alone. At most 20."""
+        """Texts that describe it, in any language: names, synonyms. Empty: `name` alone. At most 20,
+        of at most 1,000 bytes each.
+        """
 
     @_builtins.property
     def display_names(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -91,7 +93,7 @@ class Labels(_message.Message):
     def templates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Each text is put in the place of "{}" in each of these, and the vectors are averaged: a label means
         the same however it is put. Empty: a few that suit photos, in the text's language where it is
-        told by its script. At most 100.
+        told by its script. At most 100, and texts times templates at most 20,000.
         """
 
     def __init__(
@@ -410,9 +412,11 @@ class ClassifyBatchRequest(_message.Message):
     label_set: _builtins.str
     """Name of a label set of the server."""
     write_tags: _builtins.bool
-    """Write the likeliest labels to the images' tags. They are added to those there are."""
+    """Write the likeliest labels to the images' tags. They are added to those there are; searches
+    see them when the stream has ended.
+    """
     tag_prefix: _builtins.str
-    """Put before each tag, e.g. "auto:"."""
+    """Put before each tag, e.g. "auto:". At most 100 bytes."""
     min_probability: _builtins.float
     """Labels less likely than this are neither answered nor written, 0 to 1. Absent: 0.5."""
     top_k: _builtins.int
@@ -476,7 +480,9 @@ class ClassifyBatchResponse(_message.Message):
     unknown_probability: _builtins.float
     """Probability that it is none of the labels."""
     resume_token: _builtins.str
-    """To go on after this image. Everything up to it is done."""
+    """To go on after this image. Everything up to it is done; after a write that failed for now it
+    stays where it was, so that the image is tried again.
+    """
     total_count: _builtins.int
     """Images to classify, as of the beginning."""
     @_builtins.property

@@ -129,6 +129,11 @@ class ImageSearchServiceStub:
                 request_serializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.ListIndexes = channel.unary_unary(
+                '/imagesearch.gateway.v1.ImageSearchService/ListIndexes',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.ListIndexesRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.ListIndexesResponse.FromString,
+                _registered_method=True)
 
 
 class ImageSearchServiceServicer:
@@ -273,6 +278,13 @@ class ImageSearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListIndexes(self, request, context):
+        """Lists the indexes, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ImageSearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -360,6 +372,11 @@ def add_ImageSearchServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusRequest.FromString,
                     response_serializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'ListIndexes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIndexes,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.ListIndexesRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.ListIndexesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -828,6 +845,33 @@ class ImageSearchService:
             '/imagesearch.gateway.v1.ImageSearchService/GetStatus',
             imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusRequest.SerializeToString,
             imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIndexes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/ListIndexes',
+            imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.ListIndexesRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.ListIndexesResponse.FromString,
             options,
             channel_credentials,
             insecure,

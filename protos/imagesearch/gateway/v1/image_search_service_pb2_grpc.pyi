@@ -98,6 +98,8 @@ class ImageSearchServiceStub:
     """Reads an image's original or its thumbnail."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_image_search_service_pb2.GetStatusRequest, _image_search_service_pb2.GetStatusResponse]
     """Says which parts answer, what they run, and how much an index holds."""
+    ListIndexes: _grpc.UnaryUnaryMultiCallable[_image_search_service_pb2.ListIndexesRequest, _image_search_service_pb2.ListIndexesResponse]
+    """Lists the indexes, by name."""
 
 @_typing.type_check_only
 class ImageSearchServiceAsyncStub(ImageSearchServiceStub):
@@ -166,6 +168,8 @@ class ImageSearchServiceAsyncStub(ImageSearchServiceStub):
     """Reads an image's original or its thumbnail."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_image_search_service_pb2.GetStatusRequest, _image_search_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Says which parts answer, what they run, and how much an index holds."""
+    ListIndexes: _aio.UnaryUnaryMultiCallable[_image_search_service_pb2.ListIndexesRequest, _image_search_service_pb2.ListIndexesResponse]  # type: ignore[assignment]
+    """Lists the indexes, by name."""
 
 class ImageSearchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Searches images by image and by text, and keeps the images it searches.
@@ -333,5 +337,13 @@ class ImageSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_image_search_service_pb2.GetStatusResponse, _abc.Awaitable[_image_search_service_pb2.GetStatusResponse]]:
         """Says which parts answer, what they run, and how much an index holds."""
+
+    @_abc_1.abstractmethod
+    def ListIndexes(
+        self,
+        request: _image_search_service_pb2.ListIndexesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_image_search_service_pb2.ListIndexesResponse, _abc.Awaitable[_image_search_service_pb2.ListIndexesResponse]]:
+        """Lists the indexes, by name."""
 
 def add_ImageSearchServiceServicer_to_server(servicer: ImageSearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

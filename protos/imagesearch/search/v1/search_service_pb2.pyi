@@ -307,6 +307,7 @@ class SearchRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PROFILE_FIELD_NUMBER: _builtins.int
+    WITH_BACKGROUND_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Name of the index. Empty: "my-image-embeddings"."""
     k: _builtins.int
@@ -341,6 +342,10 @@ class SearchRequest(_message.Message):
     """
     profile: _builtins.bool
     """Return where Elasticsearch spent its time, per shard, as JSON. Costly."""
+    with_background: _builtins.bool
+    """Return the scores that a random sample of the whole index, whatever the filter, has for
+    this search. FAILED_PRECONDITION unless the index's similarity is COSINE or DOT_PRODUCT.
+    """
     @_builtins.property
     def vector(self) -> _types_pb2.Vector:
         """What to look for, of the index's space and length. Either this or `vectors`."""
@@ -388,10 +393,11 @@ class SearchRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         profile: _builtins.bool = ...,
+        with_background: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "_oversample", b"_oversample", "filter", b"filter", "k", b"k", "min_score", b"min_score", "num_candidates", b"num_candidates", "oversample", b"oversample", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "_oversample", b"_oversample", "collapse", b"collapse", "exact", b"exact", "facets", b"facets", "fields", b"fields", "filter", b"filter", "index", b"index", "k", b"k", "lucene_query", b"lucene_query", "min_score", b"min_score", "num_candidates", b"num_candidates", "oversample", b"oversample", "page_size", b"page_size", "page_token", b"page_token", "profile", b"profile", "vector", b"vector", "vectors", b"vectors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_min_score", b"_min_score", "_num_candidates", b"_num_candidates", "_oversample", b"_oversample", "collapse", b"collapse", "exact", b"exact", "facets", b"facets", "fields", b"fields", "filter", b"filter", "index", b"index", "k", b"k", "lucene_query", b"lucene_query", "min_score", b"min_score", "num_candidates", b"num_candidates", "oversample", b"oversample", "page_size", b"page_size", "page_token", b"page_token", "profile", b"profile", "vector", b"vector", "vectors", b"vectors", "with_background", b"with_background"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
@@ -533,6 +539,7 @@ class SearchResponse(_message.Message):
     FACETS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PROFILE_JSON_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page. Empty: this is the last, or pages were not asked for."""
     profile_json: _builtins.str
@@ -549,6 +556,10 @@ class SearchResponse(_message.Message):
     def facets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Facet]:
         """One for each of the request's `facets`, in order. Of the first page only."""
 
+    @_builtins.property
+    def background(self) -> Global___Background:
+        """What a random sample of the index scores, if asked for."""
+
     def __init__(
         self,
         *,
@@ -557,14 +568,49 @@ class SearchResponse(_message.Message):
         facets: _abc.Iterable[Global___Facet] | None = ...,
         next_page_token: _builtins.str = ...,
         profile_json: _builtins.str = ...,
+        background: Global___Background | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["took", b"took"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "took", b"took"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets", "hits", b"hits", "next_page_token", b"next_page_token", "profile_json", b"profile_json", "took", b"took"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "facets", b"facets", "hits", b"hits", "next_page_token", b"next_page_token", "profile_json", b"profile_json", "took", b"took"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class Background(_message.Message):
+    """The scores that a random sample of an index has for a search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAMPLE_SIZE_FIELD_NUMBER: _builtins.int
+    PERCENTILES_FIELD_NUMBER: _builtins.int
+    VECTOR_MEDIANS_FIELD_NUMBER: _builtins.int
+    sample_size: _builtins.int
+    """Documents in the sample: 1,000, or all where there are fewer. It is taken anew now and then."""
+    @_builtins.property
+    def percentiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The 101 percentiles of their scores, from the least to the largest. Empty for an empty index."""
+
+    @_builtins.property
+    def vector_medians(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Median of their similarities to each of the request's vectors, in order."""
+
+    def __init__(
+        self,
+        *,
+        sample_size: _builtins.int = ...,
+        percentiles: _abc.Iterable[_builtins.float] | None = ...,
+        vector_medians: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["percentiles", b"percentiles", "sample_size", b"sample_size", "vector_medians", b"vector_medians"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Background: _TypeAlias = Background  # noqa: Y015
 
 @_typing.final
 class BatchSearchRequest(_message.Message):
@@ -575,7 +621,7 @@ class BatchSearchRequest(_message.Message):
     SEARCHES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def searches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchRequest]:
-        """The searches, 1 to 100; without pages."""
+        """The searches, 1 to 100; without pages and backgrounds."""
 
     def __init__(
         self,

@@ -1,0 +1,61 @@
+"""Calls to another service: within the caller's deadline, with its errors made ours."""
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from gateway.errors import Moves, relocated
+from service_kit.deadlines import remaining
+from service_kit.errors import RemoteError, UnavailableError, from_rpc_error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+T = TypeVar("T")
+
+_HEALTH_S = 2.0
+
+
+async def answer_of(
+    method: "grpc.aio.UnaryUnaryMultiCallable[Any, T]",
+    request: Any,
+    service: str,
+    timeout_s: float,
+    moves: Moves = (),
+) -> T:
+    """Calls a method within our caller's deadline; raises its error as ours.
+
+    Args:
+        method: Of a stub.
+        request: What is asked.
+        service: Name of the other service, for errors.
+        timeout_s: Longest for the call.
+        moves: Where the other service's fields are in our caller's request.
+
+    Raises:
+        ServiceError: It failed.
+    """
+    try:
+        call: Awaitable[T] = method(request, timeout=remaining(timeout_s))
+        return await call
+    except grpc.aio.AioRpcError as broken:
+        error = from_rpc_error(broken, service)
+        if isinstance(error, RemoteError):
+            error = RemoteError(relocated(error.to_status(), moves))
+        raise error from broken
+
+
+async def check_health(stub: Any, name: str, service: str) -> None:
+    """Returns if the service `name` can do its work.
+
+    Raises:
+        UnavailableError: It cannot, or does not answer.
+    """
+    request = health_pb2.HealthCheckRequest(service=name)
+    try:
+        answer = await stub.Check(request, timeout=_HEALTH_S)
+    except grpc.aio.AioRpcError as error:
+        raise UnavailableError(f"{service} does not answer") from error
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise UnavailableError(f"{service} is not serving")

@@ -1,0 +1,167 @@
+"""The wiring: the order of the text is the order of the start; the stop is its reverse."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import grpc
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
+
+from image_kit.decoding import ImageLimits
+from imagesearch_web.app import Parts, make_app
+from imagesearch_web.classification import Classification
+from imagesearch_web.description import Description
+from imagesearch_web.gateway import Gateway, open_gateway
+from imagesearch_web.images import Images
+from imagesearch_web.query_images import QueryImages
+from imagesearch_web.searching import Searching
+from imagesearch_web.settings import Settings
+from imagesearch_web.static_files import StaticFiles
+from imagesearch_web.system import System
+from imagesearch_web.uploads import Uploads
+from imagesearch_web.versions import Versions
+from service_kit.cores import physical_cores
+from service_kit.metrics import serving_metrics
+from service_kit.server import StartError, stop_signal
+from service_kit.workers import Workers
+
+log = structlog.get_logger()
+
+_HERE = Path(__file__).parent
+_MESSAGE_ROOM = 12 * 1024 * 1024
+_IDLE_STREAM_S = 300.0
+
+
+async def serve(settings: Settings) -> None:
+    """Serves until the process is told to stop."""
+    async with running(settings):
+        await stop_signal()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[int]:
+    """Runs the server; gives its port. The gateway may be away: /readyz then says so.
+
+    Raises:
+        StartError: The folder of query images cannot be made, or the address not be bound.
+    """
+    limits = ImageLimits(settings.max_upload_bytes, settings.max_image_pixels)
+    stopping = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(
+            open_gateway(
+                settings.gateway, settings.max_upload_bytes + _MESSAGE_ROOM, _credentials(settings)
+            )
+        )
+        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        gateway = Gateway(opened, settings.call_timeout_s, _IDLE_STREAM_S, key)
+        decoders = await stack.enter_async_context(
+            Workers("decode", settings.threads or physical_cores())
+        )
+        renderers = await stack.enter_async_context(Workers("render", 2))
+        files = await stack.enter_async_context(Workers("files", 4))
+        kept = _query_images(settings, files)
+        uploads = Uploads(
+            settings.max_upload_bytes,
+            settings.max_upload_bytes_in_flight,
+            settings.upload_timeout_s,
+        )
+        index = settings.index
+        parts = Parts(
+            system=System(gateway, index),
+            searching=Searching(gateway, kept, uploads, decoders, renderers, limits, index),
+            images=Images(gateway, uploads, decoders, limits, index),
+            versions=Versions(
+                gateway,
+                kept,
+                index,
+                settings.upload_timeout_s,
+                settings.heartbeat_s,
+                stopping,
+            ),
+            classification=Classification(gateway, kept, index, settings.upload_timeout_s),
+            description=Description(),
+            page=StaticFiles(_HERE / "static"),
+            docs=StaticFiles(_HERE / "docs_page"),
+        )
+        registry = CollectorRegistry()
+        stack.enter_context(serving_metrics(settings.metrics_listen, registry))
+        app = make_app(parts, settings, registry)
+        async with _serving_http(app, settings) as port:
+            try:
+                yield port
+            finally:
+                stopping.set()
+
+
+@asynccontextmanager
+async def _serving_http(app: ASGIApp, settings: Settings) -> AsyncIterator[int]:
+    """Serves until the block ends, and then ends what runs within the time for it."""
+    bound = _bind(settings.listen)
+    port: int = bound.getsockname()[1]
+    server = _Server(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            proxy_headers=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=max(1, round(settings.grace_s)),
+        )
+    )
+    task = asyncio.create_task(server.serve([bound]))
+    log.info("serving", address=settings.listen, port=port)
+    try:
+        yield port
+    finally:
+        log.info("draining", grace_s=settings.grace_s)
+        server.should_exit = True
+        await task
+        log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to service_kit."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Does nothing."""
+        yield
+
+
+def _bind(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, int(port)), family=family, backlog=512)
+    except (OSError, ValueError, OverflowError) as error:
+        raise StartError(f"cannot listen on {listen}: {error}") from error
+
+
+def _credentials(settings: Settings) -> grpc.ChannelCredentials | None:
+    if not settings.gateway_tls:
+        return None
+    try:
+        path = settings.gateway_ca_certs
+        return grpc.ssl_channel_credentials(None if path is None else path.read_bytes())
+    except OSError as error:
+        raise StartError(f"the gateway's certificates cannot be read: {error}") from error
+
+
+def _query_images(settings: Settings, files: Workers) -> QueryImages:
+    try:
+        return QueryImages(
+            settings.query_folder, settings.query_max_bytes, settings.query_max_age_s, files
+        )
+    except OSError as error:
+        raise StartError(f"query images cannot be kept: {error}") from error
