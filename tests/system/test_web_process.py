@@ -54,15 +54,16 @@ def test_it_runs_without_a_gateway_and_ends_when_it_is_told(
     refused.value.close()
     lines = [json.loads(line) for line in process.log.read_text().splitlines()]
     [metrics] = [line["port"] for line in lines if line["event"] == "serving_metrics"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=10) as answer:
-        measured = answer.read().decode()
+    counted = 'imagesearch_web_request_seconds_count{method="GET",path="/readyz",status="503"}'
+    measured, end = "", time.monotonic() + 10
+    while counted not in measured and time.monotonic() < end:  # written once the answer is sent
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=10) as answer:
+            measured = answer.read().decode()
     began = time.monotonic()
     process.stop()
 
     assert problem["status"] == 503
-    assert 'imagesearch_web_request_seconds_count{method="GET",path="/readyz",status="503"}' in (
-        measured
-    )
+    assert counted in measured
     assert process.exit_status() == 0
     assert time.monotonic() - began < 10
     assert json.loads(process.last_lines(1))["event"] == "stopped"
