@@ -18,6 +18,7 @@ from gateway.classification_rpcs import ClassificationRpcs
 from gateway.clients.embedder import Embedder, open_embedder
 from gateway.clients.search import Search, open_search
 from gateway.composed_search import ComposedSearch
+from gateway.diagnosing import Diagnosing
 from gateway.duplicates.finding import Duplicates
 from gateway.duplicates.neighbours import Neighbours
 from gateway.duplicates.reporting import Reporter
@@ -120,6 +121,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 settings.max_in_flight,
                 stopping,
             ),
+            Diagnosing(settings, embedder, search, store, _NAME),
         )
 
         async def check() -> None:

@@ -13,8 +13,9 @@ import structlog
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from imagesearch.common.v1 import server_service_pb2_grpc
 
-from service_kit import interceptors
+from service_kit import about, interceptors
 from service_kit.settings import ProcessSettings, ServerSettings, read
 from service_kit.telemetry import configure_logging
 
@@ -90,8 +91,10 @@ async def serving(
     channelz.add_channelz_servicer(server)
     for endpoint in endpoints:
         endpoint.register(server)
+    teller = about.ServerServicer(settings, names)
+    server_service_pb2_grpc.add_ServerServiceServicer_to_server(teller, server)
     reflection.enable_server_reflection(
-        (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        (*names, about.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     try:
         port = server.add_insecure_port(settings.listen)

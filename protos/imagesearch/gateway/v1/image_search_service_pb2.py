@@ -26,11 +26,12 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from imagesearch.common.v1 import types_pb2 as imagesearch_dot_common_dot_v1_dot_types__pb2
 from imagesearch.gateway.v1 import classification_pb2 as imagesearch_dot_gateway_dot_v1_dot_classification__pb2
+from imagesearch.gateway.v1 import diagnostics_pb2 as imagesearch_dot_gateway_dot_v1_dot_diagnostics__pb2
 from imagesearch.gateway.v1 import queries_pb2 as imagesearch_dot_gateway_dot_v1_dot_queries__pb2
 from imagesearch.gateway.v1 import versions_pb2 as imagesearch_dot_gateway_dot_v1_dot_versions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1imagesearch/gateway/v1/image_search_service.proto\x12\x16imagesearch.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!imagesearch/common/v1/types.proto\x1a+imagesearch/gateway/v1/classification.proto\x1a$imagesearch/gateway/v1/queries.proto\x1a%imagesearch/gateway/v1/versions.proto\"\xe5\x02\n\x14SearchByImageRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12\x0e\n\x01k\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12-\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0e\n\x06\x66ields\x18\x08 \x03(\t\x12\x16\n\tmin_score\x18\t \x01(\x02H\x03\x88\x01\x01\x12.\n\x06region\x18\n \x01(\x0b\x32\x1e.imagesearch.gateway.v1.Region\x12\x11\n\tpage_size\x18\x0b \x01(\x05\x12\x12\n\npage_token\x18\x0c \x01(\tB\x08\n\x06sourceB\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_score\"g\n\x15SearchByImageResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x84\x02\n\x13SearchByTextRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0e\n\x06\x66ields\x18\x06 \x03(\t\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\x11\n\tpage_size\x18\x08 \x01(\x05\x12\x12\n\npage_token\x18\t \x01(\tB\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_score\"y\n\x14SearchByTextResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResult\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xb4\x02\n\x0bImageUpload\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x12\n\nimage_name\x18\x02 \x01(\t\x12\x15\n\rrelative_path\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x10\n\x08page_url\x18\x05 \x01(\t\x12\x0f\n\x07\x63\x61ption\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12G\n\nattributes\x18\x08 \x03(\x0b\x32\x33.imagesearch.gateway.v1.ImageUpload.AttributesEntry\x12/\n\x0b\x63\x61ptured_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"W\n\x0cIndexedImage\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x35\n\x07outcome\x18\x02 \x01(\x0e\x32$.imagesearch.common.v1.UpsertOutcome\"k\n\x12IndexImagesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x32\n\x05image\x18\x03 \x01(\x0b\x32#.imagesearch.gateway.v1.ImageUpload\"\x91\x01\n\x13IndexImagesResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x37\n\x07indexed\x18\x02 \x01(\x0b\x32$.imagesearch.gateway.v1.IndexedImageH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x8d\x01\n\x11IndexImageRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x32\n\x05image\x18\x02 \x01(\x0b\x32#.imagesearch.gateway.v1.ImageUpload\x12\x35\n\x07refresh\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"K\n\x12IndexImageResponse\x12\x35\n\x07indexed\x18\x01 \x01(\x0b\x32$.imagesearch.gateway.v1.IndexedImage\"n\n\x13\x44\x65leteImagesRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x35\n\x07refresh\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"L\n\x14\x44\x65leteImagesResponse\x12\x19\n\x11\x64\x65leted_image_ids\x18\x01 \x03(\t\x12\x19\n\x11missing_image_ids\x18\x02 \x03(\t\"2\n\x0fGetImageRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\"B\n\x10GetImageResponse\x12.\n\x05image\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\"p\n\x16GetImageContentRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x35\n\x07variant\x18\x03 \x01(\x0e\x32$.imagesearch.gateway.v1.ImageVariant\"@\n\x17GetImageContentResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\"!\n\x10GetStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"@\n\x0f\x43omponentStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07serving\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xa8\x01\n\x0bIndexStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x64ocument_count\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06health\x18\x04 \x01(\t\x12\r\n\x05space\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x07 \x01(\x05\"\xbc\x01\n\x11GetStatusResponse\x12;\n\ncomponents\x18\x01 \x03(\x0b\x32\'.imagesearch.gateway.v1.ComponentStatus\x12\x13\n\x0bimage_model\x18\x02 \x01(\t\x12\x12\n\ntext_model\x18\x03 \x01(\t\x12\r\n\x05space\x18\x04 \x01(\t\x12\x32\n\x05index\x18\x05 \x01(\x0b\x32#.imagesearch.gateway.v1.IndexStatus\";\n\x12ListIndexesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x13ListIndexesResponse\x12\x34\n\x07indexes\x18\x01 \x03(\x0b\x32#.imagesearch.gateway.v1.IndexStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*f\n\x0cImageVariant\x12\x1d\n\x19IMAGE_VARIANT_UNSPECIFIED\x10\x00\x12\x1b\n\x17IMAGE_VARIANT_THUMBNAIL\x10\x01\x12\x1a\n\x16IMAGE_VARIANT_ORIGINAL\x10\x02\x32\xf8\x0e\n\x12ImageSearchService\x12l\n\rSearchByImage\x12,.imagesearch.gateway.v1.SearchByImageRequest\x1a-.imagesearch.gateway.v1.SearchByImageResponse\x12i\n\x0cSearchByText\x12+.imagesearch.gateway.v1.SearchByTextRequest\x1a,.imagesearch.gateway.v1.SearchByTextResponse\x12i\n\x0cSearchImages\x12+.imagesearch.gateway.v1.SearchImagesRequest\x1a,.imagesearch.gateway.v1.SearchImagesResponse\x12i\n\x0c\x46indVersions\x12+.imagesearch.gateway.v1.FindVersionsRequest\x1a,.imagesearch.gateway.v1.FindVersionsResponse\x12\x63\n\nFindSource\x12).imagesearch.gateway.v1.FindSourceRequest\x1a*.imagesearch.gateway.v1.FindSourceResponse\x12q\n\x0e\x46indDuplicates\x12-.imagesearch.gateway.v1.FindDuplicatesRequest\x1a..imagesearch.gateway.v1.FindDuplicatesResponse0\x01\x12]\n\x08\x43lassify\x12\'.imagesearch.gateway.v1.ClassifyRequest\x1a(.imagesearch.gateway.v1.ClassifyResponse\x12n\n\rClassifyBatch\x12,.imagesearch.gateway.v1.ClassifyBatchRequest\x1a-.imagesearch.gateway.v1.ClassifyBatchResponse0\x01\x12]\n\x08Identify\x12\'.imagesearch.gateway.v1.IdentifyRequest\x1a(.imagesearch.gateway.v1.IdentifyResponse\x12l\n\rListLabelSets\x12,.imagesearch.gateway.v1.ListLabelSetsRequest\x1a-.imagesearch.gateway.v1.ListLabelSetsResponse\x12\x66\n\x0bGetLabelSet\x12*.imagesearch.gateway.v1.GetLabelSetRequest\x1a+.imagesearch.gateway.v1.GetLabelSetResponse\x12j\n\x0bIndexImages\x12*.imagesearch.gateway.v1.IndexImagesRequest\x1a+.imagesearch.gateway.v1.IndexImagesResponse(\x01\x30\x01\x12\x63\n\nIndexImage\x12).imagesearch.gateway.v1.IndexImageRequest\x1a*.imagesearch.gateway.v1.IndexImageResponse\x12i\n\x0c\x44\x65leteImages\x12+.imagesearch.gateway.v1.DeleteImagesRequest\x1a,.imagesearch.gateway.v1.DeleteImagesResponse\x12]\n\x08GetImage\x12\'.imagesearch.gateway.v1.GetImageRequest\x1a(.imagesearch.gateway.v1.GetImageResponse\x12r\n\x0fGetImageContent\x12..imagesearch.gateway.v1.GetImageContentRequest\x1a/.imagesearch.gateway.v1.GetImageContentResponse\x12`\n\tGetStatus\x12(.imagesearch.gateway.v1.GetStatusRequest\x1a).imagesearch.gateway.v1.GetStatusResponse\x12\x66\n\x0bListIndexes\x12*.imagesearch.gateway.v1.ListIndexesRequest\x1a+.imagesearch.gateway.v1.ListIndexesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1imagesearch/gateway/v1/image_search_service.proto\x12\x16imagesearch.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!imagesearch/common/v1/types.proto\x1a+imagesearch/gateway/v1/classification.proto\x1a(imagesearch/gateway/v1/diagnostics.proto\x1a$imagesearch/gateway/v1/queries.proto\x1a%imagesearch/gateway/v1/versions.proto\"\xe5\x02\n\x14SearchByImageRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12\x0e\n\x01k\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12-\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0e\n\x06\x66ields\x18\x08 \x03(\t\x12\x16\n\tmin_score\x18\t \x01(\x02H\x03\x88\x01\x01\x12.\n\x06region\x18\n \x01(\x0b\x32\x1e.imagesearch.gateway.v1.Region\x12\x11\n\tpage_size\x18\x0b \x01(\x05\x12\x12\n\npage_token\x18\x0c \x01(\tB\x08\n\x06sourceB\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_score\"g\n\x15SearchByImageResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x84\x02\n\x13SearchByTextRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0e\n\x06\x66ields\x18\x06 \x03(\t\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\x11\n\tpage_size\x18\x08 \x01(\x05\x12\x12\n\npage_token\x18\t \x01(\tB\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_score\"y\n\x14SearchByTextResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResult\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xb4\x02\n\x0bImageUpload\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x12\n\nimage_name\x18\x02 \x01(\t\x12\x15\n\rrelative_path\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x10\n\x08page_url\x18\x05 \x01(\t\x12\x0f\n\x07\x63\x61ption\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12G\n\nattributes\x18\x08 \x03(\x0b\x32\x33.imagesearch.gateway.v1.ImageUpload.AttributesEntry\x12/\n\x0b\x63\x61ptured_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"W\n\x0cIndexedImage\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x35\n\x07outcome\x18\x02 \x01(\x0e\x32$.imagesearch.common.v1.UpsertOutcome\"k\n\x12IndexImagesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x32\n\x05image\x18\x03 \x01(\x0b\x32#.imagesearch.gateway.v1.ImageUpload\"\x91\x01\n\x13IndexImagesResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x37\n\x07indexed\x18\x02 \x01(\x0b\x32$.imagesearch.gateway.v1.IndexedImageH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x8d\x01\n\x11IndexImageRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x32\n\x05image\x18\x02 \x01(\x0b\x32#.imagesearch.gateway.v1.ImageUpload\x12\x35\n\x07refresh\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"K\n\x12IndexImageResponse\x12\x35\n\x07indexed\x18\x01 \x01(\x0b\x32$.imagesearch.gateway.v1.IndexedImage\"n\n\x13\x44\x65leteImagesRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x35\n\x07refresh\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"L\n\x14\x44\x65leteImagesResponse\x12\x19\n\x11\x64\x65leted_image_ids\x18\x01 \x03(\t\x12\x19\n\x11missing_image_ids\x18\x02 \x03(\t\"2\n\x0fGetImageRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\"B\n\x10GetImageResponse\x12.\n\x05image\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\"p\n\x16GetImageContentRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x35\n\x07variant\x18\x03 \x01(\x0e\x32$.imagesearch.gateway.v1.ImageVariant\"@\n\x17GetImageContentResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\"!\n\x10GetStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"@\n\x0f\x43omponentStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07serving\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xb4\x02\n\x0bIndexStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x64ocument_count\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06health\x18\x04 \x01(\t\x12\r\n\x05space\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x07 \x01(\x05\x12\x12\n\ndimensions\x18\x08 \x01(\x05\x12\x13\n\x0bvector_type\x18\t \x01(\t\x12\x0e\n\x06shards\x18\n \x01(\x05\x12\x15\n\x08replicas\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08segments\x18\x0c \x01(\x05\x12\x1b\n\x13search_memory_bytes\x18\r \x01(\x03\x42\x0b\n\t_replicas\"\xbc\x01\n\x11GetStatusResponse\x12;\n\ncomponents\x18\x01 \x03(\x0b\x32\'.imagesearch.gateway.v1.ComponentStatus\x12\x13\n\x0bimage_model\x18\x02 \x01(\t\x12\x12\n\ntext_model\x18\x03 \x01(\t\x12\r\n\x05space\x18\x04 \x01(\t\x12\x32\n\x05index\x18\x05 \x01(\x0b\x32#.imagesearch.gateway.v1.IndexStatus\";\n\x12ListIndexesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x13ListIndexesResponse\x12\x34\n\x07indexes\x18\x01 \x03(\x0b\x32#.imagesearch.gateway.v1.IndexStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*f\n\x0cImageVariant\x12\x1d\n\x19IMAGE_VARIANT_UNSPECIFIED\x10\x00\x12\x1b\n\x17IMAGE_VARIANT_THUMBNAIL\x10\x01\x12\x1a\n\x16IMAGE_VARIANT_ORIGINAL\x10\x02\x32\xe9\x0f\n\x12ImageSearchService\x12l\n\rSearchByImage\x12,.imagesearch.gateway.v1.SearchByImageRequest\x1a-.imagesearch.gateway.v1.SearchByImageResponse\x12i\n\x0cSearchByText\x12+.imagesearch.gateway.v1.SearchByTextRequest\x1a,.imagesearch.gateway.v1.SearchByTextResponse\x12i\n\x0cSearchImages\x12+.imagesearch.gateway.v1.SearchImagesRequest\x1a,.imagesearch.gateway.v1.SearchImagesResponse\x12i\n\x0c\x46indVersions\x12+.imagesearch.gateway.v1.FindVersionsRequest\x1a,.imagesearch.gateway.v1.FindVersionsResponse\x12\x63\n\nFindSource\x12).imagesearch.gateway.v1.FindSourceRequest\x1a*.imagesearch.gateway.v1.FindSourceResponse\x12q\n\x0e\x46indDuplicates\x12-.imagesearch.gateway.v1.FindDuplicatesRequest\x1a..imagesearch.gateway.v1.FindDuplicatesResponse0\x01\x12]\n\x08\x43lassify\x12\'.imagesearch.gateway.v1.ClassifyRequest\x1a(.imagesearch.gateway.v1.ClassifyResponse\x12n\n\rClassifyBatch\x12,.imagesearch.gateway.v1.ClassifyBatchRequest\x1a-.imagesearch.gateway.v1.ClassifyBatchResponse0\x01\x12]\n\x08Identify\x12\'.imagesearch.gateway.v1.IdentifyRequest\x1a(.imagesearch.gateway.v1.IdentifyResponse\x12l\n\rListLabelSets\x12,.imagesearch.gateway.v1.ListLabelSetsRequest\x1a-.imagesearch.gateway.v1.ListLabelSetsResponse\x12\x66\n\x0bGetLabelSet\x12*.imagesearch.gateway.v1.GetLabelSetRequest\x1a+.imagesearch.gateway.v1.GetLabelSetResponse\x12j\n\x0bIndexImages\x12*.imagesearch.gateway.v1.IndexImagesRequest\x1a+.imagesearch.gateway.v1.IndexImagesResponse(\x01\x30\x01\x12\x63\n\nIndexImage\x12).imagesearch.gateway.v1.IndexImageRequest\x1a*.imagesearch.gateway.v1.IndexImageResponse\x12i\n\x0c\x44\x65leteImages\x12+.imagesearch.gateway.v1.DeleteImagesRequest\x1a,.imagesearch.gateway.v1.DeleteImagesResponse\x12]\n\x08GetImage\x12\'.imagesearch.gateway.v1.GetImageRequest\x1a(.imagesearch.gateway.v1.GetImageResponse\x12r\n\x0fGetImageContent\x12..imagesearch.gateway.v1.GetImageContentRequest\x1a/.imagesearch.gateway.v1.GetImageContentResponse\x12`\n\tGetStatus\x12(.imagesearch.gateway.v1.GetStatusRequest\x1a).imagesearch.gateway.v1.GetStatusResponse\x12o\n\x0eGetDiagnostics\x12-.imagesearch.gateway.v1.GetDiagnosticsRequest\x1a..imagesearch.gateway.v1.GetDiagnosticsResponse\x12\x66\n\x0bListIndexes\x12*.imagesearch.gateway.v1.ListIndexesRequest\x1a+.imagesearch.gateway.v1.ListIndexesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,54 +40,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_IMAGEVARIANT']._serialized_start=3137
-  _globals['_IMAGEVARIANT']._serialized_end=3239
-  _globals['_SEARCHBYIMAGEREQUEST']._serialized_start=293
-  _globals['_SEARCHBYIMAGEREQUEST']._serialized_end=650
-  _globals['_SEARCHBYIMAGERESPONSE']._serialized_start=652
-  _globals['_SEARCHBYIMAGERESPONSE']._serialized_end=755
-  _globals['_SEARCHBYTEXTREQUEST']._serialized_start=758
-  _globals['_SEARCHBYTEXTREQUEST']._serialized_end=1018
-  _globals['_SEARCHBYTEXTRESPONSE']._serialized_start=1020
-  _globals['_SEARCHBYTEXTRESPONSE']._serialized_end=1141
-  _globals['_IMAGEUPLOAD']._serialized_start=1144
-  _globals['_IMAGEUPLOAD']._serialized_end=1452
-  _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._serialized_start=1403
-  _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._serialized_end=1452
-  _globals['_INDEXEDIMAGE']._serialized_start=1454
-  _globals['_INDEXEDIMAGE']._serialized_end=1541
-  _globals['_INDEXIMAGESREQUEST']._serialized_start=1543
-  _globals['_INDEXIMAGESREQUEST']._serialized_end=1650
-  _globals['_INDEXIMAGESRESPONSE']._serialized_start=1653
-  _globals['_INDEXIMAGESRESPONSE']._serialized_end=1798
-  _globals['_INDEXIMAGEREQUEST']._serialized_start=1801
-  _globals['_INDEXIMAGEREQUEST']._serialized_end=1942
-  _globals['_INDEXIMAGERESPONSE']._serialized_start=1944
-  _globals['_INDEXIMAGERESPONSE']._serialized_end=2019
-  _globals['_DELETEIMAGESREQUEST']._serialized_start=2021
-  _globals['_DELETEIMAGESREQUEST']._serialized_end=2131
-  _globals['_DELETEIMAGESRESPONSE']._serialized_start=2133
-  _globals['_DELETEIMAGESRESPONSE']._serialized_end=2209
-  _globals['_GETIMAGEREQUEST']._serialized_start=2211
-  _globals['_GETIMAGEREQUEST']._serialized_end=2261
-  _globals['_GETIMAGERESPONSE']._serialized_start=2263
-  _globals['_GETIMAGERESPONSE']._serialized_end=2329
-  _globals['_GETIMAGECONTENTREQUEST']._serialized_start=2331
-  _globals['_GETIMAGECONTENTREQUEST']._serialized_end=2443
-  _globals['_GETIMAGECONTENTRESPONSE']._serialized_start=2445
-  _globals['_GETIMAGECONTENTRESPONSE']._serialized_end=2509
-  _globals['_GETSTATUSREQUEST']._serialized_start=2511
-  _globals['_GETSTATUSREQUEST']._serialized_end=2544
-  _globals['_COMPONENTSTATUS']._serialized_start=2546
-  _globals['_COMPONENTSTATUS']._serialized_end=2610
-  _globals['_INDEXSTATUS']._serialized_start=2613
-  _globals['_INDEXSTATUS']._serialized_end=2781
-  _globals['_GETSTATUSRESPONSE']._serialized_start=2784
-  _globals['_GETSTATUSRESPONSE']._serialized_end=2972
-  _globals['_LISTINDEXESREQUEST']._serialized_start=2974
-  _globals['_LISTINDEXESREQUEST']._serialized_end=3033
-  _globals['_LISTINDEXESRESPONSE']._serialized_start=3035
-  _globals['_LISTINDEXESRESPONSE']._serialized_end=3135
-  _globals['_IMAGESEARCHSERVICE']._serialized_start=3242
-  _globals['_IMAGESEARCHSERVICE']._serialized_end=5154
+  _globals['_IMAGEVARIANT']._serialized_start=3319
+  _globals['_IMAGEVARIANT']._serialized_end=3421
+  _globals['_SEARCHBYIMAGEREQUEST']._serialized_start=335
+  _globals['_SEARCHBYIMAGEREQUEST']._serialized_end=692
+  _globals['_SEARCHBYIMAGERESPONSE']._serialized_start=694
+  _globals['_SEARCHBYIMAGERESPONSE']._serialized_end=797
+  _globals['_SEARCHBYTEXTREQUEST']._serialized_start=800
+  _globals['_SEARCHBYTEXTREQUEST']._serialized_end=1060
+  _globals['_SEARCHBYTEXTRESPONSE']._serialized_start=1062
+  _globals['_SEARCHBYTEXTRESPONSE']._serialized_end=1183
+  _globals['_IMAGEUPLOAD']._serialized_start=1186
+  _globals['_IMAGEUPLOAD']._serialized_end=1494
+  _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._serialized_start=1445
+  _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._serialized_end=1494
+  _globals['_INDEXEDIMAGE']._serialized_start=1496
+  _globals['_INDEXEDIMAGE']._serialized_end=1583
+  _globals['_INDEXIMAGESREQUEST']._serialized_start=1585
+  _globals['_INDEXIMAGESREQUEST']._serialized_end=1692
+  _globals['_INDEXIMAGESRESPONSE']._serialized_start=1695
+  _globals['_INDEXIMAGESRESPONSE']._serialized_end=1840
+  _globals['_INDEXIMAGEREQUEST']._serialized_start=1843
+  _globals['_INDEXIMAGEREQUEST']._serialized_end=1984
+  _globals['_INDEXIMAGERESPONSE']._serialized_start=1986
+  _globals['_INDEXIMAGERESPONSE']._serialized_end=2061
+  _globals['_DELETEIMAGESREQUEST']._serialized_start=2063
+  _globals['_DELETEIMAGESREQUEST']._serialized_end=2173
+  _globals['_DELETEIMAGESRESPONSE']._serialized_start=2175
+  _globals['_DELETEIMAGESRESPONSE']._serialized_end=2251
+  _globals['_GETIMAGEREQUEST']._serialized_start=2253
+  _globals['_GETIMAGEREQUEST']._serialized_end=2303
+  _globals['_GETIMAGERESPONSE']._serialized_start=2305
+  _globals['_GETIMAGERESPONSE']._serialized_end=2371
+  _globals['_GETIMAGECONTENTREQUEST']._serialized_start=2373
+  _globals['_GETIMAGECONTENTREQUEST']._serialized_end=2485
+  _globals['_GETIMAGECONTENTRESPONSE']._serialized_start=2487
+  _globals['_GETIMAGECONTENTRESPONSE']._serialized_end=2551
+  _globals['_GETSTATUSREQUEST']._serialized_start=2553
+  _globals['_GETSTATUSREQUEST']._serialized_end=2586
+  _globals['_COMPONENTSTATUS']._serialized_start=2588
+  _globals['_COMPONENTSTATUS']._serialized_end=2652
+  _globals['_INDEXSTATUS']._serialized_start=2655
+  _globals['_INDEXSTATUS']._serialized_end=2963
+  _globals['_GETSTATUSRESPONSE']._serialized_start=2966
+  _globals['_GETSTATUSRESPONSE']._serialized_end=3154
+  _globals['_LISTINDEXESREQUEST']._serialized_start=3156
+  _globals['_LISTINDEXESREQUEST']._serialized_end=3215
+  _globals['_LISTINDEXESRESPONSE']._serialized_start=3217
+  _globals['_LISTINDEXESRESPONSE']._serialized_end=3317
+  _globals['_IMAGESEARCHSERVICE']._serialized_start=3424
+  _globals['_IMAGESEARCHSERVICE']._serialized_end=5449
 # @@protoc_insertion_point(module_scope)
