@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := service_kit fetch_kit image_kit embedder_service search_service gateway imagesearch_client imagesearch_collect imagesearch_ingest imagesearch_cli imagesearch_web imagesearch_dev jobs benchmarks
+PACKAGES := service_kit fetch_kit image_kit embedder_service search_service gateway imagesearch_client imagesearch_collect imagesearch_doctor imagesearch_ingest imagesearch_cli imagesearch_web imagesearch_dev jobs benchmarks
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'

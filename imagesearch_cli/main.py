@@ -6,6 +6,7 @@ from imagesearch_cli import (
     classification,
     collect,
     compose,
+    doctor,
     duplicates,
     index,
     search,
@@ -31,6 +32,7 @@ versions.register(app)
 duplicates.register(app)
 transfer.register(app)
 status.register(app)
+doctor.register(app)
 
 
 def main() -> None:
