@@ -14,8 +14,11 @@ _MIB = 1024 * 1024
 async def limits(system: System) -> list[Finding]:
     """Whether what the gateway takes can be passed on."""
     told = (await system.diagnostics()).value
-    if told is None:
-        return []
+    return [] if told is None else judged(told)
+
+
+def judged(told: pb.GetDiagnosticsResponse) -> list[Finding]:
+    """What is to be said of the limits."""
     found = [*_messages(told), *_images(told)]
     if not found:
         what = f"images of {_mib(told.max_image_bytes)} pass through all parts"

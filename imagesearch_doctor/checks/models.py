@@ -1,5 +1,7 @@
 """Do the models fit together, and the index to them."""
 
+from collections.abc import Sequence
+
 from imagesearch.gateway.v1 import diagnostics_pb2 as pb
 
 from imagesearch_doctor.findings import Finding, ok, problem, warning
@@ -12,18 +14,21 @@ _LEAST_COSINE = 0.999
 async def models(system: System) -> list[Finding]:
     """Whether there is a model for images and one for texts, of one space, and how exact."""
     told = (await system.diagnostics()).value
-    if told is None or not told.models:
-        return []
-    default = told.models[0]
+    return judged(told.models) if told is not None and told.models else []
+
+
+def judged(models: Sequence[pb.ModelDiagnostics]) -> list[Finding]:
+    """What is to be said of models, the default image model first."""
+    default = models[0]
     found = [
         warning(EMBEDDER, _inexact(each), "set EMBEDDER_DTYPE=float32, or to auto, and restart it")
-        for each in told.models
+        for each in models
         if each.cosine_to_float32 < _LEAST_COSINE
     ]
     if not default.takes_images:
         what = f"the first model, {default.name}, takes no images"
         found.append(problem(EMBEDDER, what, "set EMBEDDER_IMAGE_MODEL to a model for images"))
-    texts = [each for each in told.models if each.takes_texts and each.space == default.space]
+    texts = [each for each in models if each.takes_texts and each.space == default.space]
     if not texts:
         what = f"no model takes texts in the space {default.space}"
         found.append(problem(EMBEDDER, what, "set EMBEDDER_TEXT_MODEL to one aligned to it"))

@@ -1,5 +1,6 @@
 """Does the image store work, and does it belong to the index."""
 
+from imagesearch.gateway.v1 import diagnostics_pb2
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
 from imagesearch_client import ImageSearchError, NotFoundError
@@ -16,9 +17,11 @@ _SAMPLE = 3
 async def store(system: System) -> list[Finding]:
     """Whether the gateway can read the store, and with --write, write to it."""
     told = (await system.diagnostics()).value
-    if told is None:
-        return []
-    kept = told.store
+    return [] if told is None else judged(told.store)
+
+
+def judged(kept: diagnostics_pb2.StoreDiagnostics) -> list[Finding]:
+    """What is to be said of the store."""
     if kept.HasField("error"):
         what = f"{kept.url} does not work: {kept.error.message}"
         advice = (
@@ -50,15 +53,15 @@ async def contents(system: System) -> list[Finding]:
         what = f"a search by text fails: {error.message}"
         return [problem(f"index {name}", what, "see the other findings, and the gateway's log")]
     ids = [result.image.image_id for result in answer.results]
+    if not ids:
+        return []
     if lost := [image_id for image_id in ids if not await _is_there(system, name, image_id)]:
         what = f"of {len(ids)} images looked at, it lacks {len(lost)}, e.g. {lost[0][:12]}…"
         advice = (
             "point GATEWAY_STORE_URL to the store that the index was filled with, or restore it"
         )
         return [problem(SUBJECT, what, advice)]
-    return (
-        [ok(SUBJECT, f"has the {len(ids)} images of the index that were looked at")] if ids else []
-    )
+    return [ok(SUBJECT, f"has the {len(ids)} images of the index that were looked at")]
 
 
 async def _is_there(system: System, index: str, image_id: str) -> bool:
