@@ -78,6 +78,17 @@ def doctor(
     """
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("--tls-cert and --tls-key come together")
+    access = Access(
+        api_key=os.environ.get("IMAGESEARCH_API_KEY", ""),
+        tls=tls or tls_ca is not None or tls_cert is not None,
+        ca_file=tls_ca,
+        certificate_file=tls_cert,
+        key_file=tls_key,
+    )
+    try:
+        access.context()
+    except OSError as error:
+        raise typer.BadParameter(f"the certificates cannot be used: {error}") from error
     told = Options(
         gateway=gateway,
         embedder=embedder,
@@ -86,13 +97,7 @@ def doctor(
         metrics=tuple(metrics or ()),
         index=index,
         write=write,
-        access=Access(
-            api_key=os.environ.get("IMAGESEARCH_API_KEY", ""),
-            tls=tls or tls_ca is not None or tls_cert is not None,
-            ca_certificates=_content(tls_ca),
-            certificate=_content(tls_cert),
-            private_key=_content(tls_key),
-        ),
+        access=access,
         timeout_s=timeout,
     )
     checked = run(examine(told))
@@ -102,13 +107,6 @@ def doctor(
         _show(checked, brief)
     if count(checked, Level.PROBLEM):
         raise typer.Exit(1)
-
-
-def _content(file: Path | None) -> bytes | None:
-    try:
-        return None if file is None else file.read_bytes()
-    except OSError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _as_json(checked: Sequence[Checked]) -> dict[str, object]:

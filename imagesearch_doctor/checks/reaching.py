@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagesearch_doctor import greeting
-from imagesearch_doctor.findings import Finding, ok, problem, warning
+from imagesearch_doctor.findings import Finding, Level, ok, problem, warning
 from imagesearch_doctor.greeting import Handshake, Speech
 from imagesearch_doctor.system import System
 from imagesearch_doctor.targets import ADDRESS_SETTINGS, Access, Target
@@ -17,6 +17,7 @@ _MOST_ADDRESSES = 8
 _SOON_DAYS = 14
 _DAY_S = 86_400
 
+_NOBODY = "nobody listens on"
 _NO_TLS = "connect with TLS: --tls, and --tls-ca for an authority of your own"
 _PLAIN = "connect without TLS, or set up TLS on that server"
 
@@ -65,28 +66,24 @@ async def _reached(target: Target, access: Access, system: System) -> list[Findi
             for address in addresses[:_MOST_ADDRESSES]
         )
     )
-    if any(good for good, _ in tried):
-        # Names such as localhost have addresses that nobody listens on: gRPC takes another one.
-        return [finding for good, finding in tried if good] + [
-            warning(finding.subject, finding.what, "others answer; gRPC uses those")
-            for good, finding in tried
-            if not good and not _is_other_loopback(finding, host)
-        ]
-    return [tried[0][1]]
-
-
-def _is_other_loopback(finding: Finding, host: str) -> bool:
-    return host == "localhost" and "nobody listens" in finding.what
+    good = [finding for finding in tried if finding.level is not Level.PROBLEM]
+    bad = [finding for finding in tried if finding.level is Level.PROBLEM]
+    silent = [finding for finding in bad if _NOBODY in finding.what]
+    if not good:  # what an answer tells says more than that another address has none
+        return [next((finding for finding in bad if finding not in silent), bad[0])]
+    # Of a name's addresses gRPC takes those that answer; localhost often has one that does not.
+    amiss = [finding for finding in bad if not (host == "localhost" and finding in silent)]
+    return good + [warning(each.subject, each.what, "others answer; see to it") for each in amiss]
 
 
 async def _talked_to(
     target: Target, address: tuple[str, int], access: Access, host: str, timeout_s: float
-) -> tuple[bool, Finding]:
-    """Whether one address of a target is as it should be, and what is to be said of it."""
+) -> Finding:
+    """Says how one address of a target is."""
     shown = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
     try:
         if access.tls:
-            shaken = await greeting.handshake(address, access.trusting(), host, timeout_s)
+            shaken = await greeting.handshake(address, access.context(), host, timeout_s)
             return await _judged_handshake(target, address, shown, shaken, timeout_s)
         heard = await greeting.speech(address, timeout_s)
         if heard is Speech.NOTHING and await greeting.speaks_tls(address, timeout_s):
@@ -97,22 +94,22 @@ async def _talked_to(
             f"start {target.name}, or correct the address; {setting} says where it listens, and "
             "127.0.0.1 there means: for its own machine only"
         )
-        return False, problem(target.name, f"nobody listens on {shown}", advice)
+        return problem(target.name, f"{_NOBODY} {shown}", advice)
     except TimeoutError:
         advice = "look for a firewall or a network policy between, and whether the host is up"
-        return False, problem(target.name, f"{shown} does not answer at all", advice)
+        return problem(target.name, f"{shown} does not answer at all", advice)
     except OSError as error:
         advice = "check the address, and the network between"
-        return False, problem(target.name, f"{shown} cannot be reached: {_said(error)}", advice)
+        return problem(target.name, f"{shown} cannot be reached: {_said(error)}", advice)
     return _judged_speech(target, shown, heard)
 
 
-def _judged_speech(target: Target, shown: str, heard: Speech) -> tuple[bool, Finding]:
+def _judged_speech(target: Target, shown: str, heard: Speech) -> Finding:
     name = target.name
     if heard is Speech.HTTP2:
-        return True, ok(name, f"{shown} speaks gRPC, not encrypted")
+        return ok(name, f"{shown} speaks gRPC, not encrypted")
     if heard is Speech.TLS:
-        return False, problem(name, f"{shown} speaks TLS, and the doctor plain text", _NO_TLS)
+        return problem(name, f"{shown} speaks TLS, and the doctor plain text", _NO_TLS)
     what, advice = {
         Speech.HTTP1: (
             f"{shown} speaks HTTP/1 and no gRPC",
@@ -124,31 +121,31 @@ def _judged_speech(target: Target, shown: str, heard: Speech) -> tuple[bool, Fin
         ),
         Speech.OTHER: (f"{shown} speaks something that is no gRPC", "take the gRPC port"),
     }[heard]
-    return False, problem(name, what, advice)
+    return problem(name, what, advice)
 
 
 async def _judged_handshake(
     target: Target, address: tuple[str, int], shown: str, shaken: Handshake, timeout_s: float
-) -> tuple[bool, Finding]:
+) -> Finding:
     name, error = target.name, shaken.error
     if shaken.wants_certificate:
         advice = "name yours with --tls-cert and --tls-key"
-        return False, problem(name, f"{shown} takes only clients with a certificate", advice)
+        return problem(name, f"{shown} takes only clients with a certificate", advice)
     if isinstance(error, ssl.SSLCertVerificationError):
         what = f"the certificate of {shown} is refused: {error.verify_message}"
         advice = _REMEDIES.get(error.verify_code, "issue a certificate that is valid for it")
-        return False, problem(name, what, advice)
+        return problem(name, what, advice)
     if isinstance(error, ConnectionRefusedError | TimeoutError):
         raise error
     if error is not None:
         if await greeting.speech(address, timeout_s) is Speech.HTTP2:
             what = f"{shown} speaks plain text, and the doctor TLS"
-            return False, problem(name, what, _PLAIN)
-        return False, problem(name, f"{shown} fails at TLS: {_said(error)}", _PLAIN)
+            return problem(name, what, _PLAIN)
+        return problem(name, f"{shown} fails at TLS: {_said(error)}", _PLAIN)
     if not shaken.http2:
         what = f"{shown} speaks TLS without HTTP/2, which gRPC needs"
-        return False, problem(name, what, "let the proxy at that address offer h2 by ALPN")
-    return True, _judged_certificate(name, shown, shaken.certificate or {})
+        return problem(name, what, "let the proxy at that address offer h2 by ALPN")
+    return _judged_certificate(name, shown, shaken.certificate or {})
 
 
 def _judged_certificate(name: str, shown: str, certificate: Mapping[str, Any]) -> Finding:
