@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import fsspec
@@ -19,12 +20,16 @@ from gateway.clients.embedder import EMBEDDER, Embedder
 from gateway.clients.search import SEARCH, Search
 from gateway.settings import Settings
 from gateway.store import ImageStore
+from service_kit import deadlines
 from service_kit.about import ServerServicer
-from service_kit.errors import ServiceError, UnavailableError
+from service_kit.errors import DeadlineError, ServiceError, UnavailableError
 
 # No index can have this name.
 _PROBES = "-doctor"
 _CONTENT = b"written by GetDiagnostics"
+_ASK_S = 30.0
+
+T = TypeVar("T")
 
 
 class Diagnosing:
@@ -80,12 +85,12 @@ class Diagnosing:
 
     async def _models(self) -> list[pb.ModelDiagnostics]:
         with suppress(ServiceError):  # that it is away is told in `backends`
-            return [_model(each) for each in await self._embedder.models()]
+            return [_model(each) for each in await in_time(EMBEDDER, self._embedder.models())]
         return []
 
     async def _cluster(self) -> pb.ClusterDiagnostics:
         try:
-            return pb.ClusterDiagnostics(cluster=await self._search.cluster())
+            return pb.ClusterDiagnostics(cluster=await in_time(SEARCH, self._search.cluster()))
         except ServiceError as error:
             return pb.ClusterDiagnostics(error=error.to_status())
 
@@ -96,10 +101,11 @@ class Diagnosing:
         )
         try:
             if write:
-                await self._write_and_read()
+                await in_time("the image store", self._write_and_read())
                 told.written = True
             else:
-                await self._store.load_note(_PROBES, "probes", "none")
+                reading = self._store.load_note(_PROBES, "probes", "none")
+                await in_time("the image store", reading)
         except ServiceError as error:
             told.error.CopyFrom(error.to_status())
         return told
@@ -113,13 +119,26 @@ class Diagnosing:
             raise UnavailableError("the image store does not give back what was written to it")
 
 
+async def in_time(part: str, answer: Awaitable[T]) -> T:
+    """Gives what a part answers, if it does so while there is still time to tell of it.
+
+    Raises:
+        DeadlineError: It did not.
+    """
+    try:
+        async with asyncio.timeout(deadlines.share(_ASK_S)):
+            return await answer
+    except TimeoutError as error:
+        raise DeadlineError(f"{part} does not answer in time") from error
+
+
 async def _backend(
     name: str, address: str, ask: Callable[[], Awaitable[server_pb.Server]]
 ) -> pb.BackendDiagnostics:
     told = pb.BackendDiagnostics(name=name, address=address)
     asked_at, began = time.time_ns(), time.perf_counter_ns()
     try:
-        told.server.CopyFrom(await ask())
+        told.server.CopyFrom(await in_time(name, ask()))
     except ServiceError as error:
         told.error.CopyFrom(error.to_status())
         return told

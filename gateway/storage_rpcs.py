@@ -18,13 +18,15 @@ from gateway.indexing import Indexing, Session
 from gateway.store import ORIGINAL, THUMBNAIL, ImageStore
 from image_kit.decoding import ImageLimits
 from image_kit.naming import index_name
-from service_kit import streaming
+from service_kit import deadlines, streaming
 from service_kit.budget import ByteBudget
 from service_kit.errors import ServiceError
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
+
+_STATUS_S = 30.0
 
 
 class StorageRpcs:
@@ -163,8 +165,11 @@ class StorageRpcs:
 
 
 async def _told(call: Awaitable[T]) -> tuple[T | None, str]:
-    """Gives a call's answer and "", or None and why there is none."""
+    """Gives a call's answer and "", or None and why there is none: also that it takes too long."""
     try:
-        return await call, ""
+        async with asyncio.timeout(deadlines.share(_STATUS_S)):
+            return await call, ""
+    except TimeoutError:
+        return None, "does not answer in time"
     except ServiceError as error:
         return None, str(error)

@@ -47,7 +47,9 @@ async def cluster(system: System) -> list[Finding]:
             advice = "set SEARCH_ELASTICSEARCH_API_KEY to a key that may `monitor` and `manage`"
             return [problem(SUBJECT, error.message, advice)]
         advice = "start it, or correct ELASTICSEARCH_URL of search_service; its log has the reason"
-        return [problem(SUBJECT, f"search_service says: {error.message}", advice)]
+        told = error.message
+        what = told if "search_service" in told else f"search_service says: {told}"
+        return [problem(SUBJECT, what, advice)]
     assert answer.value is not None
     return list(judged(answer.value))
 
