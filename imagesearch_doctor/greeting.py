@@ -31,14 +31,15 @@ class Handshake:
     Attributes:
         certificate: What the server showed, as `ssl` gives it; None where it was not accepted.
         error: Why it failed; None where it did not.
-        wants_certificate: The server does not take a client without a certificate.
         http2: Both agreed on HTTP/2.
+        ended: The server ended the connection instead of saying something. In TLS 1.3 a client
+            learns only so that its certificate, or that it has none, was not accepted.
     """
 
     certificate: dict[str, object] | None = None
     error: OSError | None = None
-    wants_certificate: bool = False
     http2: bool = False
+    ended: bool = False
 
 
 async def speech(address: tuple[str, int], timeout_s: float) -> Speech:
@@ -93,20 +94,19 @@ async def handshake(
         async with asyncio.timeout(timeout_s), _connected(address, context, host) as streams:
             reader, writer = streams
             shaken = writer.get_extra_info("ssl_object")
+            ended = False
             try:
                 writer.write(_PREFACE)
                 await writer.drain()
                 await reader.readexactly(_FRAME_HEADER)
-            except (OSError, asyncio.IncompleteReadError) as error:
-                # In TLS 1.3 a client learns only now that it was not taken.
-                if "CERTIFICATE_REQUIRED" in str(error) or "HANDSHAKE_FAILURE" in str(error):
-                    return Handshake(error=OSError(str(error)), wants_certificate=True)
-            return Handshake(
-                certificate=shaken.getpeercert(), http2=shaken.selected_alpn_protocol() == "h2"
-            )
+            except TimeoutError:
+                raise
+            except (OSError, asyncio.IncompleteReadError):
+                ended = True
+            http2 = shaken.selected_alpn_protocol() == "h2"
+            return Handshake(shaken.getpeercert(), http2=http2, ended=ended)
     except OSError as error:  # ssl.SSLError and TimeoutError among them
-        wants = "CERTIFICATE_REQUIRED" in str(error) or "HANDSHAKE_FAILURE" in str(error)
-        return Handshake(error=error, wants_certificate=wants)
+        return Handshake(error=error)
 
 
 async def speaks_tls(address: tuple[str, int], timeout_s: float) -> bool:
@@ -115,8 +115,7 @@ async def speaks_tls(address: tuple[str, int], timeout_s: float) -> bool:
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE
     anybody.set_alpn_protocols(["h2"])
-    found = await handshake(address, anybody, address[0], timeout_s)
-    return found.error is None or found.wants_certificate
+    return (await handshake(address, anybody, address[0], timeout_s)).error is None
 
 
 @asynccontextmanager

@@ -1,7 +1,9 @@
 """How Elasticsearch is: version, health, disks, heaps, blocks."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from imagesearch.common.v1 import cluster_pb2 as pb
@@ -16,6 +18,8 @@ _OLDEST = (8, 19)
 _BUSY_HEAP = 90
 _GIB = 1024**3
 
+_IDENTITY = "_cluster/state/version?filter_path=cluster_name,cluster_uuid"
+
 # Faults of single versions that cost data or speed, as Elastic's release notes tell.
 _KNOWN_FAULTS = (
     ((9, 1, 0), (9, 1, 0), "searches may take ten times as long", "update to 9.1.1 or later"),
@@ -26,6 +30,9 @@ _KNOWN_FAULTS = (
         "update to a version after 9.5.2",
     ),
 )
+
+# Its words for the block that it sets itself when a disk is full.
+_FULL = re.compile("allow.delete")
 
 _DISKS = {
     pb.DISK_WATERMARK_LOW: "no new shards are put there",
@@ -99,7 +106,7 @@ def _blocks(cluster: pb.Cluster) -> Iterator[Finding]:
         subject = f"index {block.index}" if block.index else SUBJECT
         advice = (
             "make room on the disks: Elasticsearch lifts the block by itself then"
-            if "allow delete" in block.reason
+            if _FULL.search(block.reason)
             else "lift it with PUT INDEX/_settings, where nobody has set it on purpose"
         )
         yield problem(subject, f"is blocked: {block.reason}", advice)
@@ -163,10 +170,13 @@ async def direct(system: System) -> list[Finding]:
     url = system.options.elasticsearch
     if not url:
         return []
-    shown = url.rpartition("@")[2]
+    shown = urlsplit(url).netloc.rpartition("@")[2] or url
     timeout = aiohttp.ClientTimeout(total=system.options.timeout_s)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{url.rstrip('/')}/{_IDENTITY}") as answer,
+        ):
             status, body = answer.status, await answer.json(content_type=None)
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         what = f"{shown} cannot be asked: {error or 'no answer in time'}"
@@ -175,7 +185,7 @@ async def direct(system: System) -> list[Finding]:
     if status in (401, 403):
         what = f"{shown} refuses the doctor: status {status}"
         return [problem(SUBJECT, what, "put user:password@ in front of the host in the URL")]
-    if not isinstance(body, dict) or "cluster_uuid" not in body:
+    if not isinstance(body, dict) or not {"cluster_name", "cluster_uuid"} <= body.keys():
         return [problem(SUBJECT, f"{shown} is no Elasticsearch", "give its HTTP address")]
     return [_same(shown, body, (await system.cluster()).value)]
 
@@ -188,4 +198,4 @@ def _same(shown: str, body: dict[str, Any], seen: pb.Cluster | None) -> Finding:
         )
         advice = "correct ELASTICSEARCH_URL of search_service, or --elasticsearch"
         return problem(SUBJECT, what, advice)
-    return ok(SUBJECT, f"{shown} answers: {body['version']['number']}")
+    return ok(SUBJECT, f"{shown} answers: the cluster {body['cluster_name']}")

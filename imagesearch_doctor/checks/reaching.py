@@ -128,9 +128,6 @@ async def _judged_handshake(
     target: Target, address: tuple[str, int], shown: str, shaken: Handshake, timeout_s: float
 ) -> Finding:
     name, error = target.name, shaken.error
-    if shaken.wants_certificate:
-        advice = "name yours with --tls-cert and --tls-key"
-        return problem(name, f"{shown} takes only clients with a certificate", advice)
     if isinstance(error, ssl.SSLCertVerificationError):
         what = f"the certificate of {shown} is refused: {error.verify_message}"
         advice = _REMEDIES.get(error.verify_code, "issue a certificate that is valid for it")
@@ -145,6 +142,10 @@ async def _judged_handshake(
     if not shaken.http2:
         what = f"{shown} speaks TLS without HTTP/2, which gRPC needs"
         return problem(name, what, "let the proxy at that address offer h2 by ALPN")
+    if shaken.ended:
+        what = f"{shown} ends the connection after the handshake of TLS"
+        advice = "it may take only clients with a certificate that it trusts: --tls-cert, --tls-key"
+        return problem(name, what, advice)
     return _judged_certificate(name, shown, shaken.certificate or {})
 
 
