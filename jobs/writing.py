@@ -8,13 +8,12 @@ from typing import Any, Protocol
 
 import fsspec
 import pyarrow.parquet as pq
-from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 from imagesearch.search.v1 import search_service_pb2 as pb
 
 from imagesearch_client.errors import ImageSearchError
 from imagesearch_ingest import document_tables
-from imagesearch_ingest.search_client import Row, SearchClient, search_client
+from imagesearch_ingest.search_client import Row, SearchClient, search_client, to_vector
 
 
 @dataclass(frozen=True)
@@ -127,9 +126,7 @@ class ToParquet:
         ):
             for batch in batches:
                 listed = [
-                    pb.ListedDocument(
-                        document=document, vector=types.Vector(values=vector, space=index.space)
-                    )
+                    pb.ListedDocument(document=document, vector=to_vector(vector, index.space))
                     for document, vector in batch
                 ]
                 table.write_batch(document_tables.batch(listed, schema))

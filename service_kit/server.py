@@ -1,6 +1,7 @@
 """The life of a server: start, health, reflection, and a drain that loses no call."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -183,6 +184,11 @@ def run(serve: Callable[[S], Awaitable[None]], settings_class: type[S], service:
     """
     settings = read(settings_class)
     configure_logging(settings.log_level, settings.log_format, service)
+    # What libraries made is there to stay: looking for garbage in it, every 700 objects, takes a
+    # twentieth of a busy service's time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     try:
         asyncio.run(_main(serve, settings))
     except StartError as error:
