@@ -68,7 +68,7 @@ def _declared(method: str) -> Rule | None:
     if (foreign := FOREIGN.get(service)) is not None:
         return foreign
     try:
-        described = descriptor_pool.Default().FindMethodByName(f"{service}.{name}")  # type: ignore[no-untyped-call]
+        described = descriptor_pool.Default().FindMethodByName(f"{service}.{name}")
     except KeyError:
         return None
     access = described.GetOptions().Extensions[access_pb2.access]

@@ -20,7 +20,7 @@ SCOPES = {
 }
 """Scopes by the names that people write: "search", …"""
 
-NAMES = {number: name for name, number in SCOPES.items()}
+NAMES: dict[int, str] = {number: name for name, number in SCOPES.items()}
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class IssuerKeys:
             UnavailableError: The keys could not be read yet.
         """
         found = self._named(kid)
-        if found is None and self._clock() >= self._next_try:
+        if found is None and (self._reading or self._clock() >= self._next_try):
             await self.refresh()
             found = self._named(kid)
         if self._keys is None:

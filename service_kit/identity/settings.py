@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
@@ -11,10 +12,10 @@ Algorithm = Literal[
 """Signatures by key pairs alone: with a shared secret, who can check tokens can make them."""
 
 
-class IdentitySettings(BaseModel):
+class IdentitySettings(BaseSettings):
     """Part of every gRPC service's settings. Without them, whoever connects may do everything."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
     keys_file: Path | None = None
     """File of API keys, as `imagesearch keys` writes it: callers then need one, or a token.

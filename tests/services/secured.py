@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -97,6 +97,16 @@ async def outcome(
     opened: grpc.aio.Channel, method: str, key: str = "", request: bytes = b"", **headers: str
 ) -> Refusal | None:
     """What a method of any kind says to one message; None: it answers."""
+    while True:
+        found = await _outcome(opened, method, key, request, headers)
+        if found is None or found.message != "Internal error from Core":
+            return found
+        # The stream ended in the moment that it was written to: what was said is lost.
+
+
+async def _outcome(
+    opened: grpc.aio.Channel, method: str, key: str, request: bytes, headers: Mapping[str, str]
+) -> Refusal | None:
     call: Any = opened.stream_stream(method)
     metadata = [*headers.items()]
     if key:

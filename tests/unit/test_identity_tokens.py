@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import hashlib
 import hmac
 import json
@@ -167,7 +168,7 @@ class Reading:
         self.times += 1
         if self.error is not None:
             raise self.error
-        return jwt.PyJWKSet.from_dict(self.content)
+        return jwt.PyJWKSet.from_dict(copy.deepcopy(self.content))
 
 
 class TestIssuerKeys:
