@@ -61,16 +61,17 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
     timeouts = (settings.call_timeout_s, settings.image_timeout_s)
+    key = settings.backend_api_key.get_secret_value() if settings.backend_api_key else ""
     async with AsyncExitStack() as stack:
         embedder = Embedder(
             await stack.enter_async_context(
-                open_embedder(settings.embedder, settings.max_message_bytes)
+                open_embedder(settings.embedder, settings.max_message_bytes, key)
             ),
             *timeouts,
         )
         search = Search(
             await stack.enter_async_context(
-                open_search(settings.search, settings.max_message_bytes)
+                open_search(settings.search, settings.max_message_bytes, key)
             ),
             *timeouts,
         )

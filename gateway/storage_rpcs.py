@@ -21,6 +21,7 @@ from image_kit.naming import index_name
 from service_kit import deadlines, streaming
 from service_kit.budget import ByteBudget
 from service_kit.errors import ServiceError
+from service_kit.identity.callers import may_see
 
 T = TypeVar("T")
 
@@ -158,10 +159,14 @@ class StorageRpcs:
         return wire.status_response(away, models or (), index)
 
     async def list_indexes(self, request: pb.ListIndexesRequest) -> pb.ListIndexesResponse:
-        found, next_page_token = await self._search.indexes(request.page_size, request.page_token)
-        return pb.ListIndexesResponse(
-            indexes=map(wire.index_status, found), next_page_token=next_page_token
-        )
+        token = request.page_token
+        while True:  # a page without one that the caller may use is passed over
+            found, token = await self._search.indexes(request.page_size, token)
+            shown = [each for each in found if may_see(each.name)]
+            if shown or not token:
+                return pb.ListIndexesResponse(
+                    indexes=map(wire.index_status, shown), next_page_token=token
+                )
 
 
 async def _told(call: Awaitable[T]) -> tuple[T | None, str]:

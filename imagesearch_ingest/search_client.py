@@ -179,11 +179,14 @@ class SearchClient:
 
 
 @asynccontextmanager
-async def search_client(address: str) -> AsyncIterator[SearchClient]:
-    """Opens a connection to search_service."""
+async def search_client(address: str, api_key: str = "") -> AsyncIterator[SearchClient]:
+    """Opens a connection to search_service; `api_key` is sent with every call."""
     idempotent = [f"{_SEARCH}/ListDocuments", f"{_INDEXES}/GetIndex"]
     async with channel(
-        address, idempotent=idempotent, max_message_bytes=_MOST_MESSAGE_BYTES
+        address,
+        idempotent=idempotent,
+        max_message_bytes=_MOST_MESSAGE_BYTES,
+        api_key=api_key,
     ) as opened:
         yield SearchClient(opened)
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import fsspec
@@ -52,10 +52,12 @@ class ToSearch:
     Attributes:
         address: Of search_service.
         index: Name of the index; it is made if there is none.
+        api_key: Sent along; "": none is.
     """
 
     address: str
     index: str
+    api_key: str = field(default="", repr=False)
 
     async def write(
         self, shard: str, index: index_pb.Index, batches: Iterator[Sequence[Row]]
@@ -68,7 +70,7 @@ class ToSearch:
         """
         documents = 0
         refused: list[tuple[str, str]] = []
-        async with search_client(self.address) as client:
+        async with search_client(self.address, self.api_key) as client:
             there = await self._index(client, index)
             if there.space != index.space:
                 raise ValueError(

@@ -18,6 +18,7 @@ from search_service.operations import Operations
 from search_service.records import timestamp
 from search_service.revisions import Revisions
 from service_kit.errors import Violations
+from service_kit.identity.callers import may_see
 
 if TYPE_CHECKING:
     import grpc
@@ -79,7 +80,11 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         self, request: pb.ListIndexesRequest, context: "Context"
     ) -> pb.ListIndexesResponse:
         size, after = index_wire.page(request)
-        left = [each for each in await self._indexes.all() if each.live.name > after]
+        left = [
+            each
+            for each in await self._indexes.all()
+            if each.live.name > after and may_see(each.live.name)
+        ]
         page = left[:size]
         token = index_wire.page_token(page[-1].live.name) if len(left) > size else ""
         return pb.ListIndexesResponse(indexes=await self.render(page), next_page_token=token)

@@ -17,6 +17,10 @@ from grpc_reflection.v1alpha import reflection
 from imagesearch.common.v1 import server_service_pb2_grpc
 
 from service_kit import about, interceptors
+from service_kit.identity import entrance
+from service_kit.identity.errors import IdentityError
+from service_kit.identity.exposure import warn_if_open
+from service_kit.identity.guard import Guard, open_guard
 from service_kit.settings import ProcessSettings, ServerSettings, read
 from service_kit.telemetry import configure_logging
 
@@ -73,17 +77,19 @@ async def serving(
     (as `probe` finds), "liveness" that the process is up.
 
     Raises:
-        StartError: The address cannot be bound.
+        StartError: The address cannot be bound, or callers not be known.
     """
+    guard = _guard(settings)
     in_flight = interceptors.InFlight()
     around = (
         in_flight.around,
         interceptors.Logged().around,
         interceptors.statuses,
+        *guard.arounds,
         interceptors.deadline(settings.max_call_s),
     )
     server = grpc.aio.server(
-        interceptors=[interceptors.AroundInterceptor(around)],
+        interceptors=entrance.interceptors(guard, interceptors.AroundInterceptor(around)),
         options=_options(settings),
     )
     names = [endpoint.name for endpoint in endpoints]
@@ -109,6 +115,9 @@ async def serving(
         if probe is not None:
             watcher = asyncio.create_task(_watch(probe, health_of))
             stack.callback(watcher.cancel)
+        watching = asyncio.create_task(guard.watch())
+        stack.callback(watching.cancel)
+        warn_if_open(settings.listen, protected=guard.is_on)
         log.info("serving", address=settings.listen, port=port)
         try:
             yield port
@@ -122,6 +131,13 @@ async def serving(
             await server.stop(0)
             await stopping
             log.info("stopped")
+
+
+def _guard(settings: ServerSettings) -> Guard:
+    try:
+        return open_guard(settings)
+    except IdentityError as error:
+        raise StartError(str(error)) from error
 
 
 class _Health:

@@ -167,7 +167,9 @@ def _embedded(result: embedder_pb.EmbedResult, moves: Moves) -> embedder_pb.Embe
     return result
 
 
-def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:
+def open_embedder(target: str, max_message_bytes: int, api_key: str = "") -> grpc.aio.Channel:
     """Opens a channel to embedder_service."""
     idempotent = [f"{_EMBEDDER_SERVICE}/{name}" for name in ("Embed", "ListModels", "GetModel")]
-    return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
+    return channel(
+        target, idempotent=idempotent, max_message_bytes=max_message_bytes, api_key=api_key
+    )

@@ -248,7 +248,7 @@ def _stored(
     return answer.outcome
 
 
-def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
+def open_search(target: str, max_message_bytes: int, api_key: str = "") -> grpc.aio.Channel:
     """Opens a channel to search_service."""
     idempotent = [
         f"{_SEARCH_SERVICE}/{name}"
@@ -256,4 +256,6 @@ def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
     ]
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
     idempotent += [f"{_INDEX_SERVICE}/ListIndexes"]
-    return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
+    return channel(
+        target, idempotent=idempotent, max_message_bytes=max_message_bytes, api_key=api_key
+    )
