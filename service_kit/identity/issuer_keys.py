@@ -70,6 +70,9 @@ class IssuerKeys:
         read: Reads them; may block and fail.
         refresh_s: How old they may get.
         clock: Seconds that never go back.
+
+    Attributes:
+        times_read: How often they were read; what was checked before then may not be good now.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class IssuerKeys:
         self._read = read
         self._refresh_s = refresh_s
         self._clock = clock
+        self.times_read = 0
         self._keys: list[jwt.PyJWK] | None = None
         self._next_try = clock()
         self._due = clock()
@@ -129,6 +133,7 @@ class IssuerKeys:
             log.warning("issuer_keys_not_read", error=str(error) or type(error).__name__)
         else:
             self._keys = [key for key in keys.keys if key.public_key_use in {"sig", None}]
+            self.times_read += 1
             self._due = self._clock() + self._refresh_s
         finally:
             self._reading = None

@@ -151,6 +151,38 @@ async def test_clocks_may_differ_a_little() -> None:
     assert await tokens().caller_of(token(exp=int(time.time()) - 5))
 
 
+class TestRemembered:
+    async def test_a_signature_is_checked_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        checks, good = tokens(), token()
+        first = await checks.caller_of(good)
+        monkeypatch.setattr(jwt, "decode", lambda *_, **__: pytest.fail("it is checked again"))
+
+        assert await checks.caller_of(good) == first
+
+    async def test_but_no_longer_than_the_token_is_good(self) -> None:
+        now = [time.time()]
+        keys = IssuerKeys(lambda: jwt.PyJWKSet.from_dict(jwks()), 300)
+        checks = Tokens(SETTINGS, keys, clock=lambda: now[0])
+        good = token(exp=int(now[0]) - int(SETTINGS.oidc_leeway_s) + 2)
+        await checks.caller_of(good)
+        now[0] += 10
+        await asyncio.sleep(3)  # the library has a clock of its own
+
+        with pytest.raises(UnauthenticatedError):
+            await checks.caller_of(good)
+
+    async def test_nor_than_the_issuer_has_the_key(self) -> None:
+        read = Reading()
+        keys = IssuerKeys(read, 300)
+        checks, good = Tokens(SETTINGS, keys), token()
+        await checks.caller_of(good)
+        del read.content["keys"][0]
+        await keys.refresh()
+
+        with pytest.raises(UnauthenticatedError):
+            await checks.caller_of(good)
+
+
 class Reading:
     """An issuer that is asked for its keys.
 
