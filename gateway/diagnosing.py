@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from google.rpc import code_pb2, status_pb2
 from imagesearch.common.v1 import server_service_pb2 as server_pb
 from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
 from imagesearch.gateway.v1 import diagnostics_pb2 as pb
@@ -22,7 +23,7 @@ from gateway.settings import Settings
 from gateway.store import ImageStore
 from service_kit import deadlines
 from service_kit.about import ServerServicer
-from service_kit.errors import DeadlineError, ServiceError, UnavailableError
+from service_kit.errors import DeadlineError, RemoteBugError, ServiceError, UnavailableError
 
 # No index can have this name.
 _PROBES = "-doctor"
@@ -84,15 +85,15 @@ class Diagnosing:
         )
 
     async def _models(self) -> list[pb.ModelDiagnostics]:
-        with suppress(ServiceError):  # that it is away is told in `backends`
+        with suppress(ServiceError, RemoteBugError):  # that it is away is told in `backends`
             return [_model(each) for each in await in_time(EMBEDDER, self._embedder.models())]
         return []
 
     async def _cluster(self) -> pb.ClusterDiagnostics:
         try:
             return pb.ClusterDiagnostics(cluster=await in_time(SEARCH, self._search.cluster()))
-        except ServiceError as error:
-            return pb.ClusterDiagnostics(error=error.to_status())
+        except (ServiceError, RemoteBugError) as error:
+            return pb.ClusterDiagnostics(error=_status(error))
 
     async def _tried_store(self, write: bool) -> pb.StoreDiagnostics:
         told = pb.StoreDiagnostics(
@@ -139,13 +140,20 @@ async def _backend(
     asked_at, began = time.time_ns(), time.perf_counter_ns()
     try:
         told.server.CopyFrom(await in_time(name, ask()))
-    except ServiceError as error:
-        told.error.CopyFrom(error.to_status())
+    except (ServiceError, RemoteBugError) as error:
+        told.error.CopyFrom(_status(error))
         return told
     taken = time.perf_counter_ns() - began
     told.round_trip.FromNanoseconds(taken)
     told.clock_ahead.FromNanoseconds(told.server.time.ToNanoseconds() - asked_at - taken // 2)
     return told
+
+
+def _status(error: ServiceError | RemoteBugError) -> status_pb2.Status:
+    """What went wrong, for operators: also that a service does not know this gateway."""
+    if isinstance(error, ServiceError):
+        return error.to_status()
+    return status_pb2.Status(code=code_pb2.INTERNAL, message=str(error))
 
 
 def _model(model: embedder_pb.Model) -> pb.ModelDiagnostics:

@@ -1,6 +1,5 @@
 """`imagesearch doctor`."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from imagesearch_cli.credentials import api_key
 from imagesearch_cli.options import ADDRESS, AsJson, Gateway, Index, print_json, run
 from imagesearch_doctor.examining import examine
 from imagesearch_doctor.findings import Checked, Level, count
@@ -72,14 +72,14 @@ def doctor(
 ) -> None:
     """Examine a system, and say what is wrong with it and what to do.
 
-    Nothing is changed without --write. IMAGESEARCH_API_KEY is sent along.
+    Nothing is changed without --write. A key needs all three scopes.
 
     Exit status: 0 there is no problem, 1 there is one, 2 the command is wrong.
     """
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("--tls-cert and --tls-key come together")
     access = Access(
-        api_key=os.environ.get("IMAGESEARCH_API_KEY", ""),
+        api_key=api_key(),
         tls=tls or tls_ca is not None or tls_cert is not None,
         ca_file=tls_ca,
         certificate_file=tls_cert,

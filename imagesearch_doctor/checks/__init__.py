@@ -25,6 +25,7 @@ ALL: Mapping[str, Check] = {
     "connections": reaching.connections,
     "health": serving.health,
     "parts": serving.parts,
+    "backends": serving.backends,
     "answers": serving.answers,
     "access": access.access,
     "reflection": serving.reflection,

@@ -53,5 +53,5 @@ def _refused(method: str, error: ImageSearchError, has_key: bool) -> Finding:
     elif has_key:
         advice = "check IMAGESEARCH_API_KEY: the key may be mistyped, expired or withdrawn"
     else:
-        advice = "give a key in IMAGESEARCH_API_KEY"
+        advice = "give a key with --api-key-file, or in IMAGESEARCH_API_KEY"
     return problem("access", what, advice)

@@ -46,7 +46,7 @@ async def cluster(system: System) -> list[Finding]:
     answer = await system.cluster()
     error = answer.error
     if isinstance(error, PermissionDeniedError | UnimplementedError):
-        return []  # of the gateway: others say so
+        return []  # of the gateway, or of search_service to the gateway: others say so
     if error is not None:
         if isinstance(error, UnavailableError) and "search_service" in error.message:
             if "credentials" not in error.message:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import grpc
+from google.rpc import code_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -13,7 +14,7 @@ from imagesearch_client import (
     PermissionDeniedError,
     UnavailableError,
 )
-from imagesearch_doctor.findings import Finding, ok, problem
+from imagesearch_doctor.findings import Finding, ok, problem, warning
 from imagesearch_doctor.system import System
 from imagesearch_doctor.targets import EMBEDDER, SEARCH, SERVICES, Target
 
@@ -80,6 +81,27 @@ async def parts(system: System) -> list[Finding]:
         else problem(part.name, f"the gateway says: {part.detail}", _START.get(part.name, ""))
         for part in answer.value.components
     ]
+
+
+async def backends(system: System) -> list[Finding]:
+    """Whether the services behind the gateway know it, and the calls it makes."""
+    told = (await system.diagnostics()).value
+    found = []
+    for part in told.backends if told is not None else ():
+        code, message = part.error.code, part.error.message
+        if "UNAUTHENTICATED" in message or code == code_pb2.PERMISSION_DENIED:
+            what = f"it refuses the gateway: {message}"
+            advice = (
+                "check GATEWAY_BACKEND_API_KEY: it must be a key of that service, for all scopes"
+            )
+            found.append(problem(part.name, what, advice))
+        elif "UNIMPLEMENTED" in message:
+            what = "it does not tell what it is: it is older than the gateway"
+            found.append(warning(part.name, what, "bring all to the same version"))
+        elif code == code_pb2.INTERNAL:
+            what = f"it does not tell the gateway what it is: {message}"
+            found.append(problem(part.name, what, "see the log of both"))
+    return found
 
 
 async def reflection(system: System) -> list[Finding]:

@@ -3,7 +3,7 @@
 from imagesearch.gateway.v1 import diagnostics_pb2
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
-from imagesearch_client import ImageSearchError, NotFoundError
+from imagesearch_client import ImageSearchError, NotFoundError, PermissionDeniedError
 from imagesearch_doctor.findings import Finding, ok, problem, warning
 from imagesearch_doctor.system import System
 
@@ -49,6 +49,9 @@ async def contents(system: System) -> list[Finding]:
     search = pb.SearchByTextRequest(index=name, text="a picture", k=_SAMPLE, fields=["image_name"])
     try:
         answer = await system.call(system.gateway.SearchByText, search)
+    except PermissionDeniedError:
+        what = "its contents were not looked at: the key may not search"
+        return [warning(SUBJECT, what, "use a key with the scopes search, ingest and admin")]
     except ImageSearchError as error:
         what = f"a search by text fails: {error.message}"
         return [problem(f"index {name}", what, "see the other findings, and the gateway's log")]

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from imagesearch.common.v1 import access_pb2 as imagesearch_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*imagesearch/common/v1/server_service.proto\x12\x15imagesearch.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"imagesearch/common/v1/access.proto\"\x12\n\x10GetServerRequest\"\xdf\x01\n\x06Server\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x03\x12+\n\x08max_call\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x11GetServerResponse\x12-\n\x06server\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.Server2x\n\rServerService\x12g\n\tGetServer\x12\'.imagesearch.common.v1.GetServerRequest\x1a(.imagesearch.common.v1.GetServerResponse\"\x07\xca\xdb\x18\x03\n\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*imagesearch/common/v1/server_service.proto\x12\x15imagesearch.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"imagesearch/common/v1/access.proto\"\x12\n\x10GetServerRequest\"\xdf\x01\n\x06Server\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x03\x12+\n\x08max_call\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x11GetServerResponse\x12-\n\x06server\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.Server2z\n\rServerService\x12i\n\tGetServer\x12\'.imagesearch.common.v1.GetServerRequest\x1a(.imagesearch.common.v1.GetServerResponse\"\t\xca\xdb\x18\x05\n\x03\x01\x02\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagesearch.common.v1.serve
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVERSERVICE'].methods_by_name['GetServer']._loaded_options = None
-  _globals['_SERVERSERVICE'].methods_by_name['GetServer']._serialized_options = b'\312\333\030\003\n\001\003'
+  _globals['_SERVERSERVICE'].methods_by_name['GetServer']._serialized_options = b'\312\333\030\005\n\003\001\002\003'
   _globals['_GETSERVERREQUEST']._serialized_start=170
   _globals['_GETSERVERREQUEST']._serialized_end=188
   _globals['_SERVER']._serialized_start=191
@@ -43,5 +43,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERRESPONSE']._serialized_start=416
   _globals['_GETSERVERRESPONSE']._serialized_end=482
   _globals['_SERVERSERVICE']._serialized_start=484
-  _globals['_SERVERSERVICE']._serialized_end=604
+  _globals['_SERVERSERVICE']._serialized_end=606
 # @@protoc_insertion_point(module_scope)
