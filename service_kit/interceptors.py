@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
+from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from service_kit import deadlines
+from service_kit import deadlines, request_context
 from service_kit.errors import DeadlineError, ServiceError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_MAKE_HANDLER: dict[str, Callable[..., Any]] = {
+MAKE_HANDLER: dict[str, Callable[..., Any]] = {
     "unary_unary": grpc.unary_unary_rpc_method_handler,
     "unary_stream": grpc.unary_stream_rpc_method_handler,
     "stream_unary": grpc.stream_unary_rpc_method_handler,
@@ -80,7 +81,7 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         wrap = _stream_inside if handler.response_streaming else _answer_inside
         for around in reversed(self._arounds):
             behavior = wrap(around, call, behavior)
-        wrapped: Handler = _MAKE_HANDLER[kind](
+        wrapped: Handler = MAKE_HANDLER[kind](
             behavior, handler.request_deserializer, handler.response_serializer
         )
         self._wrapped[method] = wrapped
@@ -110,12 +111,19 @@ async def statuses(call: Call, context: "Context") -> AsyncIterator[None]:
     try:
         yield
     except ServiceError as error:
-        await context.abort_with_status(rpc_status.to_status(error.to_status()))
+        await _abort(context, error.to_status())
     except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
         raise
     except Exception:
         log.exception("call_failed", method=call.method)
-        await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
+        code = grpc.StatusCode.INTERNAL.value[0]
+        what = "internal error; see the server's log"
+        await _abort(context, status_pb2.Status(code=code, message=what))
+
+
+async def _abort(context: "Context", status: status_pb2.Status) -> None:
+    """Ends the call; the caller is told the request's id, which finds its lines in the logs."""
+    await context.abort_with_status(rpc_status.to_status(request_context.told(status)))
 
 
 def deadline(max_seconds: float) -> "Around":
@@ -166,7 +174,7 @@ class Logged:
             cancelled = True
             raise
         finally:
-            code = grpc.StatusCode.CANCELLED if cancelled else _code(context)
+            code = grpc.StatusCode.CANCELLED if cancelled else code_of(context)
             if code is not grpc.StatusCode.RESOURCE_EXHAUSTED or self._is_due():
                 self._log(call, context, code, time.perf_counter() - began)
 
@@ -188,7 +196,8 @@ class Logged:
         level("call", method=call.method, code=code.name, **fields)
 
 
-def _code(context: "Context") -> grpc.StatusCode:
+def code_of(context: "Context") -> grpc.StatusCode:
+    """The code that was set; OK where none was."""
     code: Any = context.code()
     if isinstance(code, grpc.StatusCode):
         return code
