@@ -6,6 +6,9 @@ from typing import Any
 
 import grpc
 
+from service_kit.call_metrics import CallMetrics
+from service_kit.observed_channel import ObservedChannel
+
 
 def channel(
     target: str,
@@ -13,6 +16,7 @@ def channel(
     idempotent: Iterable[str] = (),
     max_message_bytes: int = 32 * 1024 * 1024,
     credentials: grpc.ChannelCredentials | None = None,
+    metrics: CallMetrics | None = None,
 ) -> grpc.aio.Channel:
     """Opens a channel.
 
@@ -23,9 +27,11 @@ def channel(
             is, three attempts at most, and only while few of the calls fail.
         max_message_bytes: Largest message taken or sent.
         credentials: Of TLS; None: nothing is encrypted.
+        metrics: Counts the calls; None: nothing does.
 
     Returns:
-        The channel. It connects when it is first used, and again by itself.
+        The channel. It connects when it is first used, and again by itself. Its calls carry the
+        id of the request being answered, and its trace.
     """
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -54,5 +60,7 @@ def channel(
         ("grpc.use_local_subchannel_pool", 1),
     ]
     if credentials is not None:
-        return grpc.aio.secure_channel(target, credentials, options=options)
-    return grpc.aio.insecure_channel(target, options=options)
+        opened = grpc.aio.secure_channel(target, credentials, options=options)
+    else:
+        opened = grpc.aio.insecure_channel(target, options=options)
+    return ObservedChannel(opened, metrics)
