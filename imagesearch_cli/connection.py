@@ -4,6 +4,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
+
 from imagesearch_client import (
     AsyncClient,
     DeadlineError,
@@ -49,7 +51,10 @@ def explain(error: ImageSearchError, address: str) -> CliError:
             exit_code=3,
         )
     away = isinstance(error, UnavailableError | DeadlineError)
-    return CliError("\n".join(violations(error)) or error.message, exit_code=3 if away else 1)
+    message = "\n".join(violations(error)) or error.message
+    if error.code is grpc.StatusCode.INTERNAL and error.request_id:
+        message += f" (request {error.request_id})"
+    return CliError(message, exit_code=3 if away else 1)
 
 
 def violations(error: ImageSearchError) -> list[str]:

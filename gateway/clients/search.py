@@ -14,6 +14,7 @@ from imagesearch.search.v1 import search_service_pb2_grpc as search_grpc
 from gateway.clients.calls import answer_of, check_health
 from gateway.errors import Moves, relocated
 from gateway.multiplexing import Multiplexer
+from service_kit.call_metrics import CallMetrics
 from service_kit.client import channel
 from service_kit.errors import RemoteError, from_status
 
@@ -224,12 +225,16 @@ def _stored(
     return answer.outcome
 
 
-def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
-    """Opens a channel to search_service."""
+def open_search(
+    target: str, max_message_bytes: int, metrics: CallMetrics | None = None
+) -> grpc.aio.Channel:
+    """Opens a channel to search_service. `metrics` counts its calls."""
     idempotent = [
         f"{_SEARCH_SERVICE}/{name}"
         for name in ("Search", "BatchSearch", "GetDocuments", "ListDocuments", "CountDocuments")
     ]
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
     idempotent += [f"{_INDEX_SERVICE}/ListIndexes"]
-    return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
+    return channel(
+        target, idempotent=idempotent, max_message_bytes=max_message_bytes, metrics=metrics
+    )
