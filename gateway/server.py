@@ -18,6 +18,7 @@ from gateway.classification_rpcs import ClassificationRpcs
 from gateway.clients.embedder import Embedder, open_embedder
 from gateway.clients.search import Search, open_search
 from gateway.composed_search import ComposedSearch
+from gateway.diagnosing import Diagnosing
 from gateway.duplicates.finding import Duplicates
 from gateway.duplicates.neighbours import Neighbours
 from gateway.duplicates.reporting import Reporter
@@ -65,17 +66,18 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     timeouts = (settings.call_timeout_s, settings.image_timeout_s)
     registry = new_registry("gateway")
     metrics, calls = Metrics(registry), CallMetrics(registry, "client")
+    key = settings.backend_api_key.get_secret_value() if settings.backend_api_key else ""
     async with AsyncExitStack() as stack:
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         embedder = Embedder(
             await stack.enter_async_context(
-                open_embedder(settings.embedder, settings.max_message_bytes, calls)
+                open_embedder(settings.embedder, settings.max_message_bytes, key, calls)
             ),
             *timeouts,
         )
         search = Search(
             await stack.enter_async_context(
-                open_search(settings.search, settings.max_message_bytes, calls)
+                open_search(settings.search, settings.max_message_bytes, key, calls)
             ),
             *timeouts,
         )
@@ -129,6 +131,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 stopping,
                 metrics,
             ),
+            Diagnosing(settings, embedder, search, store, _NAME),
         )
 
         async def check() -> None:

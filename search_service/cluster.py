@@ -5,7 +5,7 @@ import math
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from elastic_transport import AiohttpHttpNode, HttpHeaders
@@ -126,8 +126,7 @@ class Cluster:
         if not self._version:
             with errors_of("*"):
                 info = await self.reading().nodes.info(metric="os", filter_path="nodes.*.version")
-            versions = [node["version"] for node in info["nodes"].values()]
-            self._version = min(versions, key=_parsed)
+            self._version = oldest(node["version"] for node in info["nodes"].values())
         return self._version
 
     async def leaves_vectors_out(self) -> bool:
@@ -249,6 +248,11 @@ def _endpoint(target: str) -> str:
     """Which of few kinds a request is of, e.g. "_bulk"; names of indexes and ids are left out."""
     parts = target.partition("?")[0].split("/")
     return next((part for part in parts if part.startswith("_")), "index")
+
+
+def oldest(versions: Iterable[str]) -> str:
+    """The oldest of versions such as "9.2.2"."""
+    return min(versions, key=_parsed)
 
 
 def _parsed(version: str) -> tuple[int, ...]:

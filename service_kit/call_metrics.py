@@ -123,5 +123,5 @@ class CallMetrics:
         if found is None:
             service, _, name = method.removeprefix("/").partition("/")
             kind = _TYPES[client_streaming, server_streaming]
-            found = self._methods[method] = MethodMetrics(self, (service, name, kind))
+            found = self._methods[method] = MethodMetrics(self, (service, name or service, kind))
         return found

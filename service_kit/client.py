@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from service_kit.call_metrics import CallMetrics
+from service_kit.keyed_channel import KeyedChannel
 from service_kit.observed_channel import ObservedChannel
 
 
@@ -16,6 +17,7 @@ def channel(
     idempotent: Iterable[str] = (),
     max_message_bytes: int = 32 * 1024 * 1024,
     credentials: grpc.ChannelCredentials | None = None,
+    api_key: str = "",
     metrics: CallMetrics | None = None,
 ) -> grpc.aio.Channel:
     """Opens a channel.
@@ -27,6 +29,7 @@ def channel(
             is, three attempts at most, and only while few of the calls fail.
         max_message_bytes: Largest message taken or sent.
         credentials: Of TLS; None: nothing is encrypted.
+        api_key: Sent with every call as "authorization: Bearer …". "": none is.
         metrics: Counts the calls; None: nothing does.
 
     Returns:
@@ -63,4 +66,6 @@ def channel(
         opened = grpc.aio.secure_channel(target, credentials, options=options)
     else:
         opened = grpc.aio.insecure_channel(target, options=options)
+    if api_key:
+        opened = KeyedChannel(opened, api_key)
     return ObservedChannel(opened, metrics)

@@ -1,7 +1,7 @@
 """Counts the calls that a server answers, whatever else refuses them further in."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +10,16 @@ from prometheus_client import CollectorRegistry, Counter
 
 from service_kit.call_metrics import LABELS, CallMetrics, MethodMetrics
 from service_kit.errors import ServiceError, reason_of
-from service_kit.interceptors import MAKE_HANDLER, Call, code_of
+from service_kit.interceptors import Call, code_of
 
 if TYPE_CHECKING:
-    from service_kit.interceptors import Around, Context, Handler
+    from service_kit.interceptors import Around, Context
 
 Count = Callable[[], None]
 
 
-class Metering(grpc.aio.ServerInterceptor):
-    """Counts and times every call of all four kinds. Must be a server's first interceptor.
-
-    Wraps each method's handler once; the interceptors behind it are asked once a method too.
+class Metering:
+    """Counts and times every call of all four kinds.
 
     Args:
         registry: Gets the counts.
@@ -35,36 +33,24 @@ class Metering(grpc.aio.ServerInterceptor):
             "grpc_server_msg_received", "Messages received.", LABELS, registry=registry
         )
         self._sent = Counter("grpc_server_msg_sent", "Messages sent.", LABELS, registry=registry)
-        self._wrapped: dict[str, Handler] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "Handler | None":
-        """Wraps the handler, if there is one."""
-        method = handler_call_details.method
-        if method in self._wrapped:
-            return self._wrapped[method]
-        handler = await continuation(handler_call_details)
-        if handler is None or Call(method, streaming=False).infrastructure:
-            return handler
-        streams = handler.request_streaming, handler.response_streaming
-        kind = "_".join("stream" if streaming else "unary" for streaming in streams)
+    def wrap(self, method: str, kind: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
+        """Wraps what runs a method's calls, and whatever else stands around them.
+
+        Args:
+            method: Full name, e.g. "/imagesearch.gateway.v1.ImageSearchService/SearchByText".
+            kind: E.g. "unary_stream".
+            behavior: Runs them.
+        """
+        requests, _, responses = kind.partition("_")
+        streams = requests == "stream", responses == "stream"
         of_method = self._calls.of(method, *streams)
         received: Count = self._received.labels(*of_method.labels).inc
-        behavior = getattr(handler, kind)
-        count: Count = received
-        if handler.request_streaming:
-            behavior, count = _counting_requests(received, behavior), _nothing
-        wrap = _stream_inside if handler.response_streaming else _answer_inside
         sent: Count = self._sent.labels(*of_method.labels).inc
-        wrapped: Handler = MAKE_HANDLER[kind](
-            wrap(of_method, count, sent, behavior),
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
-        self._wrapped[method] = wrapped
+        if streams[0]:
+            behavior, received = _counting_requests(received, behavior), _nothing
+        inside = _stream_inside if streams[1] else _answer_inside
+        wrapped: Callable[..., Any] = inside(of_method, received, sent, behavior)
         return wrapped
 
 
@@ -82,8 +68,8 @@ def counting_errors(registry: CollectorRegistry) -> "Around":
         try:
             yield
         except ServiceError as error:
-            service, _, name = call.method[1:].partition("/")
-            counter.labels(service, name, reason_of(error)).inc()
+            service, _, name = call.method.removeprefix("/").partition("/")
+            counter.labels(service, name or service, reason_of(error)).inc()
             raise
 
     return around

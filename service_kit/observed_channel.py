@@ -13,7 +13,7 @@ import grpc
 
 from service_kit import request_context, tracing
 from service_kit.call_metrics import CallMetrics, MethodMetrics
-from service_kit.interceptors import Call
+from service_kit.interceptors import is_infrastructure
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -78,7 +78,7 @@ class ObservedChannel(grpc.aio.Channel):
         return self._method(method, self._inside.stream_stream(method, *args, **kwargs), True, True)
 
     def _method(self, method: str, make: Any, *streams: bool) -> Any:
-        if Call(method, any(streams)).infrastructure:
+        if is_infrastructure(method):
             return make
         metrics = None if self._metrics is None else self._metrics.of(method, *streams)
         return partial(_call, method, make, metrics)

@@ -60,7 +60,7 @@ class Spans:
     async def around(self, call: Call, context: "ServicerContext") -> AsyncIterator[None]:
         """The span of a call that a server answers, a child of the caller's."""
         headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
-        span = self._begin(call.method[1:], headers, _of_rpc(call.method))
+        span = self._begin(call.method.removeprefix("/"), headers, _of_rpc(call.method))
         code = grpc.StatusCode.OK
         try:
             yield
@@ -107,7 +107,7 @@ class Spans:
             here = trace.set_span_in_context(NonRecordingSpan(unsampled))
             propagate.inject(carrier, here)
             return None, carrier
-        span = self._tracer.start_span(method[1:], None, SpanKind.CLIENT, _of_rpc(method))
+        span = self._tracer.start_span(method.removeprefix("/"), None, SpanKind.CLIENT, _of_rpc(method))
         propagate.inject(carrier, trace.set_span_in_context(span))
         return span, carrier
 
@@ -209,7 +209,7 @@ def end_call(
 
 
 def _of_rpc(method: str) -> Attributes:
-    found = {"rpc.system.name": "grpc", "rpc.method": method[1:]}
+    found = {"rpc.system.name": "grpc", "rpc.method": method.removeprefix("/")}
     if identity := request_context.request_id():
         found["imagesearch.request_id"] = identity
     return found

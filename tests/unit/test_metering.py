@@ -68,9 +68,8 @@ class Echo:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         around = (statuses, metering.counting_errors(self.registry), self.refuse)
-        server = grpc.aio.server(
-            interceptors=[metering.Metering(self.registry, ()), AroundInterceptor(around)]
-        )
+        metered = metering.Metering(self.registry, ()).wrap
+        server = grpc.aio.server(interceptors=[AroundInterceptor(around, metered)])
         coding = {
             "request_deserializer": StringValue.FromString,
             "response_serializer": StringValue.SerializeToString,
