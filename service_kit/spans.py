@@ -107,7 +107,9 @@ class Spans:
             here = trace.set_span_in_context(NonRecordingSpan(unsampled))
             propagate.inject(carrier, here)
             return None, carrier
-        span = self._tracer.start_span(method.removeprefix("/"), None, SpanKind.CLIENT, _of_rpc(method))
+        span = self._tracer.start_span(
+            method.removeprefix("/"), None, SpanKind.CLIENT, _of_rpc(method)
+        )
         propagate.inject(carrier, trace.set_span_in_context(span))
         return span, carrier
 

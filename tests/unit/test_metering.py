@@ -194,6 +194,24 @@ async def test_a_deadline_that_passes_is_one(echo: Echo) -> None:
         await echo.counts(side, "Say", "DeadlineExceeded", 1)
 
 
+async def test_methods_that_there_are_not_are_counted_under_one_name() -> None:
+    """Callers may make up any number of them; the guard refuses them as "unknown"."""
+    registry = CollectorRegistry()
+    wrapped = metering.Metering(registry, ()).wrap("unknown", "unary_unary", say)
+    await wrapped(HELLO, NoContext())
+
+    labels = {"grpc_service": "unknown", "grpc_method": "unknown"}
+    seen = Scrape(generate_latest(registry).decode())
+    assert seen.value("grpc_server_handled_total", **labels) == 1
+
+
+class NoContext:
+    """Of a call that set no code."""
+
+    def code(self) -> None:
+        return None
+
+
 def test_codes_are_written_as_go_writes_them() -> None:
     assert [code_label(code) for code in (grpc.StatusCode.OK, grpc.StatusCode.NOT_FOUND)] == [
         "OK",
