@@ -15,6 +15,7 @@ from embedder_service.computing import Computed, Computer, Outcome
 from embedder_service.errors import ComputeError, QueueFullError
 from embedder_service.place import Place
 from embedder_service.statistics import Statistics
+from service_kit import tracing
 from service_kit.errors import DeadlineError, StoppingError
 
 log = structlog.get_logger()
@@ -84,6 +85,11 @@ class Batcher(Generic[T, R]):
     def held(self) -> int:
         """Places that are taken now."""
         return sum(map(len, self._held.values()))
+
+    @property
+    def limit(self) -> int:
+        """Most places that calls may hold; beyond it they are refused."""
+        return self._most[False]
 
     async def __aenter__(self) -> Self:
         return self
@@ -230,10 +236,21 @@ class Batcher(Generic[T, R]):
                     self.statistics.rejected += 1
             return
         self._running[running] = computer
-        running.add_done_callback(partial(self._finish, batch))
+        traced = tracing.batch(
+            "compute",
+            [place.waiting for place in batch],
+            {"imagesearch.model": self.name, "imagesearch.batch_size": len(batch)},
+        )
+        running.add_done_callback(partial(self._finish, batch, traced))
 
-    def _finish(self, batch: list[Place[T, R]], running: "asyncio.Future[Computed[R]]") -> None:
+    def _finish(
+        self,
+        batch: list[Place[T, R]],
+        traced: tracing.Batch,
+        running: "asyncio.Future[Computed[R]]",
+    ) -> None:
         del self._running[running]
+        traced.end()
         try:
             done = running.result()
         except BaseException as error:  # not what the model raised, but the machinery itself

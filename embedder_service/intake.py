@@ -15,6 +15,7 @@ from embedder_service.cache import VectorCache, digest
 from embedder_service.errors import ComputeError
 from embedder_service.place import Place
 from embedder_service.statistics import Statistics
+from service_kit import tracing
 from service_kit.errors import ServiceError
 from service_kit.workers import Workers
 
@@ -61,7 +62,8 @@ class Intake(Generic[T]):
     """Takes one kind of input to its vectors.
 
     Args:
-        name: What tells its inputs apart from those of other models and kinds, in the cache.
+        name: What tells its inputs apart from those of other models and kinds, in the cache; for
+            traces, its first word is their kind.
         queue: Of the tower.
         prepare: Makes what the tower takes of an input's bytes. It may block, and raises
             ServiceErrors for inputs that can never be embedded.
@@ -81,6 +83,7 @@ class Intake(Generic[T]):
         at_once: int = 0,
     ) -> None:
         self._name = name
+        self._step = f"embed {name.partition(' ')[0]}"
         self.queue = queue
         self._prepare = prepare
         self._workers = workers
@@ -99,16 +102,18 @@ class Intake(Generic[T]):
             ServiceError: The input cannot be embedded, the model failed on it, its time was
                 over, or the server stops.
         """
-        begun = await self._begin(content, place)
-        if begun.known is not None:
-            if place.settle():
-                self.statistics.cached += 1
-            return Embedded(*begun.known)
-        assert begun.prepared is not None
-        vector = await place.result(begun.prepared.item)
-        if self._cache.enabled:
-            self._cache.put(begun.key, vector, begun.prepared.truncated)
-        return Embedded(vector, begun.prepared.truncated)
+        with tracing.span(self._step, {"imagesearch.bytes": len(content)}):
+            with tracing.span("prepare"):
+                begun = await self._begin(content, place)
+            if begun.known is not None:
+                if place.settle():
+                    self.statistics.cached += 1
+                return Embedded(*begun.known)
+            assert begun.prepared is not None
+            vector = await place.result(begun.prepared.item)
+            if self._cache.enabled:
+                self._cache.put(begun.key, vector, begun.prepared.truncated)
+            return Embedded(vector, begun.prepared.truncated)
 
     async def check(self, content: bytes, size: int) -> None:
         """Tries the tower, past the cache, if it failed on all it was given last.

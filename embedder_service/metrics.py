@@ -32,6 +32,11 @@ class StatisticsCollector(Collector):
         waiting = GaugeMetricFamily(
             f"{_PREFIX}_waiting", "Inputs that hold a place now.", labels=_LABELS
         )
+        limit = GaugeMetricFamily(
+            f"{_PREFIX}_waiting_limit",
+            "Inputs of calls that may hold a place; beyond it calls are refused.",
+            labels=_LABELS,
+        )
         times = {
             "prepare": _histogram("prepare_seconds", "Decoding an image or splitting a text."),
             "queue": _histogram("queue_seconds", "From prepared to computed."),
@@ -48,12 +53,13 @@ class StatisticsCollector(Collector):
                 for outcome in OUTCOMES:
                     inputs.add_metric((*labels, outcome), getattr(statistics, outcome))
                 waiting.add_metric(labels, intake.queue.held)
+                limit.add_metric(labels, intake.queue.limit)
                 for name, family in times.items():
                     _add_times(family, labels, getattr(statistics, name))
                 passes = list(statistics.batches.items())
                 _add_sizes(batches, labels, {size: timing.count for size, timing in passes})
                 device.add_metric(labels, sum(timing.seconds for _, timing in passes))
-        yield from (inputs, waiting, *times.values(), batches, device)
+        yield from (inputs, waiting, limit, *times.values(), batches, device)
 
 
 def _histogram(name: str, what: str) -> HistogramMetricFamily:

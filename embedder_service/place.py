@@ -5,6 +5,7 @@ import time
 from typing import Generic, Protocol, TypeVar
 
 from embedder_service.statistics import Statistics
+from service_kit import tracing
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,6 +39,7 @@ class Place(Generic[T, R]):
         self.entered_at = time.monotonic()
         self.ready_at = self.entered_at
         self.outcome: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self.waiting: tracing.Waiting | None = None
         self._owner = owner
         self._left = False
 
@@ -50,6 +52,7 @@ class Place(Generic[T, R]):
         try:
             if not self.outcome.done():
                 self.item = item
+                self.waiting = tracing.waiting("queue")
                 self._owner.ready(self)
             return await self.outcome
         finally:
@@ -57,6 +60,8 @@ class Place(Generic[T, R]):
 
     def leave(self) -> None:
         """Gives the place up; what has not been begun is never computed."""
+        if self.waiting is not None:
+            self.waiting.end()
         self.outcome.cancel()
         if self.outcome.cancelled() and not self._left:  # also by the task that waited for it
             statistics = self._owner.statistics

@@ -10,11 +10,11 @@ from typing import TypeVar
 import torch
 from imagesearch.embedder.v1 import embedder_service_pb2 as pb
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc as pb_grpc
-from prometheus_client import CollectorRegistry
 
 from embedder_service.batching import Batcher
 from embedder_service.cache import VectorCache
 from embedder_service.computing import Computer
+from embedder_service.device_metrics import DeviceMemory
 from embedder_service.devices import find_devices
 from embedder_service.embedding import Embedder, image_intake, text_intake
 from embedder_service.intake import Vector
@@ -26,7 +26,7 @@ from embedder_service.settings import Settings
 from embedder_service.wire import Bounds
 from image_kit.decoding import ImageLimits
 from service_kit.cores import physical_cores
-from service_kit.metrics import serving_metrics
+from service_kit.metrics import new_registry, serving_metrics, watch_workers
 from service_kit.server import Endpoint, Probe, serving, stop_signal
 from service_kit.workers import Workers
 
@@ -65,8 +65,10 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             max_text_bytes=settings.max_text_bytes,
             max_queue=settings.max_queue,
         )
-        registry = CollectorRegistry()
+        registry = new_registry("embedder_service")
         registry.register(StatisticsCollector(embedders))
+        registry.register(DeviceMemory(devices))
+        watch_workers(registry, builder.decoders, builder.tokenizers)
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         stopping = asyncio.Event()
         pairs = list(zip(models, embedders, strict=True))
@@ -79,7 +81,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         endpoint = Endpoint(
             _NAME, lambda to: pb_grpc.add_EmbedderServiceServicer_to_server(servicer, to)
         )
-        async with serving(settings, [endpoint], Probe(check, timeout_s=30)) as port:
+        async with serving(settings, [endpoint], Probe(check, timeout_s=30), registry) as port:
             try:
                 yield port
             finally:
@@ -104,8 +106,8 @@ class _Builder:
         self._stack = stack
         self._settings = settings
         self._threads = threads
-        self._decoders = decoders
-        self._tokenizers = tokenizers
+        self.decoders = decoders
+        self.tokenizers = tokenizers
         self._ahead = ahead
         self.cache = VectorCache(settings.cache_bytes)
         self.image_limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
@@ -151,11 +153,11 @@ class _Builder:
             model.texts.max_batch,
         )
         image_recipe, text_recipe = model.images.towers[0].recipe, model.texts.towers[0].recipe
-        name, decoders = model.images.model, self._decoders
+        name, decoders = model.images.model, self.decoders
         return Embedder(
             model.space,
             image_intake(name, images, image_recipe, self.image_limits, decoders, self.cache),
-            text_intake(model.texts.model, texts, text_recipe, self._tokenizers, self.cache),
+            text_intake(model.texts.model, texts, text_recipe, self.tokenizers, self.cache),
             image_recipe.nbytes,
         )
 

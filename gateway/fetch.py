@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import aiohttp
+from prometheus_client import CollectorRegistry
 
 from fetch_kit.addresses import networks
 from fetch_kit.bodies import read_body
@@ -17,6 +18,7 @@ from fetch_kit.errors import (
 from fetch_kit.following import following
 from fetch_kit.guard import Guard
 from gateway.errors import FetchError, FetchForbiddenError
+from gateway.metrics import Metrics
 from service_kit.deadlines import remaining
 from service_kit.errors import DeadlineError, InvalidRequestError
 
@@ -29,14 +31,21 @@ class Fetcher:
         max_bytes: Most bytes of one.
         ports: Ports that URLs may name.
         allowed: Networks that URLs may lead to although they are not public.
+        metrics: Measures what is done; None: nothing does.
     """
 
     def __init__(
-        self, timeout_s: float, max_bytes: int, ports: Sequence[int], allowed: Sequence[str]
+        self,
+        timeout_s: float,
+        max_bytes: int,
+        ports: Sequence[int],
+        allowed: Sequence[str],
+        metrics: Metrics | None = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._guard = Guard(frozenset(ports), networks(allowed))
+        self._metrics = metrics or Metrics(CollectorRegistry())
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "Fetcher":
@@ -58,6 +67,10 @@ class Fetcher:
             FetchError: Nothing that could be an image is there.
             DeadlineError: The caller's time is over.
         """
+        with self._metrics.fetching():
+            return await self._fetch(url, field)
+
+    async def _fetch(self, url: str, field: str) -> bytes:
         seconds = remaining(self._timeout_s)
         try:
             async with asyncio.timeout(seconds):

@@ -15,6 +15,7 @@ from gateway.clients.embedder import BulkEmbedder, Embedder
 from gateway.clients.search import BulkSearch, Search
 from gateway.store import ImageStore
 from image_kit.decoding import ImageError, ImageLimits
+from service_kit import tracing
 from service_kit.errors import RemoteError
 from service_kit.workers import Workers
 
@@ -90,7 +91,8 @@ class Indexing:
         """
         await self._ensure(index)
         try:
-            seen = await self._workers.run(pictures.prepare, upload.content, self._limits)
+            with tracing.span("prepare"):
+                seen = await self._workers.run(pictures.prepare, upload.content, self._limits)
         except ImageError as error:
             raise error.at(_CONTENT) from error
         vector = await embedder.embed_image(upload.content, _CONTENT)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextvars import copy_context
 from typing import Generic, Protocol, TypeVar
 
 import grpc
@@ -40,6 +41,8 @@ class Multiplexer(Generic[Q, A]):
         self._service = service
         self._timeout_s = timeout_s
         self._stream: _Stream[Q, A] | None = None
+        # The stream is of whoever made us, not of the one among many who happens to ask first.
+        self._context = copy_context()
         self._ids = itertools.count(1)
 
     async def ask(self, request: Q) -> A:
@@ -49,7 +52,7 @@ class Multiplexer(Generic[Q, A]):
             ServiceError: There is none; whether the request was acted on is not known.
         """
         if self._stream is None or self._stream.ended:
-            self._stream = _Stream(self._open, self._service)
+            self._stream = self._context.run(_Stream, self._open, self._service)
         request.request_id = str(next(self._ids))
         try:
             async with asyncio.timeout(remaining(self._timeout_s)):

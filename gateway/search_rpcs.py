@@ -1,11 +1,15 @@
 """What the RPCs that search do: each reads as its steps."""
 
+from collections.abc import Sequence
+
+from google.protobuf.message import Message
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 
 from gateway import search_options
 from gateway.composed_search import ComposedSearch
 from gateway.composing import TEXT, Term, image_term, read_terms
+from gateway.metrics import Metrics
 from service_kit.errors import Violations
 
 
@@ -14,17 +18,19 @@ class SearchRpcs:
 
     Args:
         searches: Makes composed searches.
+        metrics: Notes how much they find.
     """
 
-    def __init__(self, searches: ComposedSearch) -> None:
+    def __init__(self, searches: ComposedSearch, metrics: Metrics) -> None:
         self._searches = searches
+        self._metrics = metrics
 
     async def search_by_image(self, request: pb.SearchByImageRequest) -> pb.SearchByImageResponse:
         wrong = Violations()
         term = image_term(request, wrong)
         options = search_options.of_short_form(request, wrong)
         wrong.raise_if_any()
-        found = await self._searches.answer(request, options, [term])
+        found = await self._answer(request, options, [term])
         return pb.SearchByImageResponse(
             results=found.results, next_page_token=found.next_page_token
         )
@@ -33,9 +39,7 @@ class SearchRpcs:
         wrong = Violations()
         options = search_options.of_short_form(request, wrong)
         wrong.raise_if_any()
-        found = await self._searches.answer(
-            request, options, [Term(TEXT, "text", text=request.text)]
-        )
+        found = await self._answer(request, options, [Term(TEXT, "text", text=request.text)])
         return pb.SearchByTextResponse(
             results=found.results,
             next_page_token=found.next_page_token,
@@ -49,4 +53,14 @@ class SearchRpcs:
         terms = read_terms(request, wrong)
         search_options.check(request, wrong)
         wrong.raise_if_any()
-        return await self._searches.answer(request, request, terms)
+        return await self._answer(request, request, terms)
+
+    async def _answer(
+        self,
+        asked: Message,
+        options: queries_pb.SearchImagesRequest,
+        terms: Sequence[Term],
+    ) -> queries_pb.SearchImagesResponse:
+        found = await self._searches.answer(asked, options, terms)
+        self._metrics.results(len(found.results))
+        return found

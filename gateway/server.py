@@ -26,6 +26,7 @@ from gateway.duplicates.scans import Scans
 from gateway.fetch import Fetcher
 from gateway.indexing import Indexing
 from gateway.levels import LevelMeter
+from gateway.metrics import Metrics
 from gateway.proving import Prover
 from gateway.query_images import QueryImages
 from gateway.search_rpcs import SearchRpcs
@@ -38,7 +39,9 @@ from gateway.version_rpcs import VersionRpcs
 from gateway.versions import Versions
 from image_kit.decoding import ImageLimits
 from service_kit.budget import ByteBudget
+from service_kit.call_metrics import CallMetrics
 from service_kit.cores import physical_cores
+from service_kit.metrics import new_registry, serving_metrics, watch_workers
 from service_kit.server import Endpoint, Probe, StartError, serving, stop_signal
 from service_kit.workers import Workers
 
@@ -61,17 +64,20 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
     timeouts = (settings.call_timeout_s, settings.image_timeout_s)
+    registry = new_registry("gateway")
+    metrics, calls = Metrics(registry), CallMetrics(registry, "client")
     key = settings.backend_api_key.get_secret_value() if settings.backend_api_key else ""
     async with AsyncExitStack() as stack:
+        stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         embedder = Embedder(
             await stack.enter_async_context(
-                open_embedder(settings.embedder, settings.max_message_bytes, key)
+                open_embedder(settings.embedder, settings.max_message_bytes, key, calls)
             ),
             *timeouts,
         )
         search = Search(
             await stack.enter_async_context(
-                open_search(settings.search, settings.max_message_bytes, key)
+                open_search(settings.search, settings.max_message_bytes, key, calls)
             ),
             *timeouts,
         )
@@ -82,7 +88,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             Workers("prove", settings.proof_threads or physical_cores())
         )
         writers = await stack.enter_async_context(Workers("store", settings.store_threads))
-        store = _open_store(settings.store_url, writers)
+        watch_workers(registry, preparers, provers, writers)
+        store = _open_store(settings.store_url, writers, metrics)
         fetcher = None
         if settings.allow_url_fetch:
             fetcher = await stack.enter_async_context(
@@ -91,6 +98,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                     settings.max_image_bytes,
                     settings.fetch_ports,
                     settings.fetch_allowed_networks,
+                    metrics,
                 )
             )
         stopping = asyncio.Event()
@@ -109,7 +117,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             stopping,
         )
         servicer = ImageSearchServicer(
-            SearchRpcs(ComposedSearch(embedder, search, images, meter, preparers)),
+            SearchRpcs(ComposedSearch(embedder, search, images, meter, preparers), metrics),
             VersionRpcs(versions, duplicates),
             _classification(settings, embedder, search, images, preparers, stopping),
             StorageRpcs(
@@ -121,6 +129,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 ByteBudget(settings.max_in_flight_bytes),
                 settings.max_in_flight,
                 stopping,
+                metrics,
             ),
             Diagnosing(settings, embedder, search, store, _NAME),
         )
@@ -132,7 +141,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         endpoint = Endpoint(
             _NAME, lambda to: pb_grpc.add_ImageSearchServiceServicer_to_server(servicer, to)
         )
-        async with serving(settings, [endpoint], Probe(check, timeout_s=5.0)) as port:
+        probe = Probe(check, timeout_s=5.0)
+        async with serving(settings, [endpoint], probe, registry) as port:
             try:
                 yield port
             finally:
@@ -162,8 +172,8 @@ def _load_label_sets(folder: str) -> Mapping[str, LabelSet]:
         raise StartError(f"label sets: {error}") from error
 
 
-def _open_store(url: str, workers: Workers) -> ImageStore:
+def _open_store(url: str, workers: Workers, metrics: Metrics) -> ImageStore:
     try:
-        return ImageStore(url, workers)
+        return ImageStore(url, workers, metrics)
     except (ImportError, OSError, ValueError) as error:
         raise StartError(f"the image store {url} cannot be opened: {error}") from error

@@ -14,6 +14,9 @@ class Settings(ServerSettings):
     listen: str = "127.0.0.1:50050"
     """Address to serve on, as host:port. Port 0 takes a free one."""
 
+    metrics_listen: str = ""
+    """Address to serve Prometheus metrics on, as host:port. Empty: they are not served."""
+
     embedder: str = "127.0.0.1:50051"
     """embedder_service, as host:port or any gRPC name, e.g. dns:///embedder:50051."""
 

@@ -15,12 +15,13 @@ from gateway.clients.embedder import EMBEDDER, Embedder
 from gateway.clients.search import SEARCH, Search
 from gateway.errors import ContentNotFoundError
 from gateway.indexing import Indexing, Session
+from gateway.metrics import Metrics
 from gateway.store import ORIGINAL, THUMBNAIL, ImageStore
 from image_kit.decoding import ImageLimits
 from image_kit.naming import index_name
-from service_kit import deadlines, streaming
+from service_kit import deadlines, streaming, tracing
 from service_kit.budget import ByteBudget
-from service_kit.errors import ServiceError
+from service_kit.errors import ServiceError, reason_of
 from service_kit.identity.callers import may_see
 
 T = TypeVar("T")
@@ -28,6 +29,11 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _STATUS_S = 30.0
+_OUTCOMES = {
+    types.UPSERT_OUTCOME_CREATED: "created",
+    types.UPSERT_OUTCOME_MERGED: "merged",
+    types.UPSERT_OUTCOME_UNCHANGED: "unchanged",
+}
 
 
 class StorageRpcs:
@@ -42,6 +48,7 @@ class StorageRpcs:
         room: Bounds the bytes of images that have been read and not answered.
         max_in_flight: Most images of a stream that have been read and not answered.
         stopping: Set when the server stops: streams then end after what they have read.
+        metrics: Counts images.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class StorageRpcs:
         room: ByteBudget,
         max_in_flight: int,
         stopping: asyncio.Event,
+        metrics: Metrics,
     ) -> None:
         self._embedder = embedder
         self._search = search
@@ -63,6 +71,8 @@ class StorageRpcs:
         self._room = room
         self._max_in_flight = max_in_flight
         self._stopping = stopping
+        self._metrics = metrics
+        metrics.pending(lambda: room.held)
 
     async def index_image(self, request: pb.IndexImageRequest) -> pb.IndexImageResponse:
         async with (
@@ -118,8 +128,14 @@ class StorageRpcs:
         image: pb.ImageUpload,
         refresh: "types.RefreshPolicy.ValueType",
     ) -> pb.IndexedImage:
-        upload = wire.upload(image, self._limits)
-        image_id, outcome = await session.store(index_name(index), upload, refresh)
+        try:
+            with tracing.span("store image", {"imagesearch.bytes": len(image.content)}):
+                upload = wire.upload(image, self._limits)
+                image_id, outcome = await session.store(index_name(index), upload, refresh)
+        except BaseException as error:
+            self._metrics.image(reason_of(error))
+            raise
+        self._metrics.image(_OUTCOMES.get(outcome, "stored"))
         return pb.IndexedImage(image_id=image_id, outcome=outcome)
 
     async def delete_images(self, request: pb.DeleteImagesRequest) -> pb.DeleteImagesResponse:

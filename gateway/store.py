@@ -12,8 +12,10 @@ from typing import Any
 import fsspec
 import structlog
 from fsspec.implementations.local import LocalFileSystem
+from prometheus_client import CollectorRegistry
 
 from gateway.errors import StoreFullError
+from gateway.metrics import Metrics
 from service_kit.errors import UnavailableError
 from service_kit.workers import Workers
 
@@ -29,12 +31,14 @@ class ImageStore:
     Args:
         url: Where, as fsspec names it.
         workers: Threads for reading and writing.
+        metrics: Measures what is done; None: nothing does.
     """
 
-    def __init__(self, url: str, workers: Workers) -> None:
+    def __init__(self, url: str, workers: Workers, metrics: Metrics | None = None) -> None:
         self._files: Any
         self._files, self._root = fsspec.core.url_to_fs(url)
         self._workers = workers
+        self._metrics = metrics or Metrics(CollectorRegistry())
 
     async def put(self, index: str, image_id: str, original: bytes, thumbnail: bytes) -> None:
         """Stores an image; returns when it is safe.
@@ -44,7 +48,7 @@ class ImageStore:
             UnavailableError: The store does not work.
         """
         for variant, data in ((ORIGINAL, original), (THUMBNAIL, thumbnail)):
-            async with self._reported():
+            async with self._reported("write", len(data)):
                 await self._workers.run(self._write, self._path(index, variant, image_id), data)
 
     async def read(self, index: str, variant: str, image_id: str) -> bytes | None:
@@ -53,12 +57,7 @@ class ImageStore:
         Raises:
             UnavailableError: The store does not work.
         """
-        data: bytes | None = None
-        async with self._reported():
-            with suppress(FileNotFoundError):
-                path = self._path(index, variant, image_id)
-                data = await self._workers.run(self._files.cat_file, path)
-        return data
+        return await self._read(self._path(index, variant, image_id))
 
     async def delete(self, index: str, image_ids: Sequence[str]) -> None:
         """Deletes images, where they are there.
@@ -68,10 +67,7 @@ class ImageStore:
         """
         for variant in (ORIGINAL, THUMBNAIL):
             for image_id in image_ids:
-                async with self._reported():
-                    with suppress(FileNotFoundError):
-                        path = self._path(index, variant, image_id)
-                        await self._workers.run(self._files.rm_file, path)
+                await self._delete(self._path(index, variant, image_id))
 
     async def save_note(self, index: str, folder: str, name: str, data: bytes) -> None:
         """Stores or replaces a file of the gateway's own, as a whole; returns when it is safe.
@@ -80,7 +76,7 @@ class ImageStore:
             StoreFullError: There is no room.
             UnavailableError: The store does not work.
         """
-        async with self._reported():
+        async with self._reported("write", len(data)):
             await self._workers.run(self._write, self._note(index, folder, name), data, True)
 
     async def load_note(self, index: str, folder: str, name: str) -> bytes | None:
@@ -89,13 +85,7 @@ class ImageStore:
         Raises:
             UnavailableError: The store does not work.
         """
-        async with self._reported():
-            with suppress(FileNotFoundError):
-                data: bytes = await self._workers.run(
-                    self._files.cat_file, self._note(index, folder, name)
-                )
-                return data
-        return None
+        return await self._read(self._note(index, folder, name))
 
     async def delete_note(self, index: str, folder: str, name: str) -> None:
         """Deletes a file of the gateway's own, where it is there.
@@ -103,9 +93,7 @@ class ImageStore:
         Raises:
             UnavailableError: The store does not work.
         """
-        async with self._reported():
-            with suppress(FileNotFoundError):
-                await self._workers.run(self._files.rm_file, self._note(index, folder, name))
+        await self._delete(self._note(index, folder, name))
 
     async def notes(self, index: str, folder: str) -> dict[str, datetime]:
         """Names of the gateway's own files in a folder, and when each was written.
@@ -113,7 +101,7 @@ class ImageStore:
         Raises:
             UnavailableError: The store does not work.
         """
-        async with self._reported():
+        async with self._reported("list"):
             return await self._workers.run(self._written, f"{self._root}/{index}/{folder}")
 
     def _written(self, folder: str) -> dict[str, datetime]:
@@ -125,10 +113,25 @@ class ImageStore:
                     written[PurePosixPath(path).name] = at if at.tzinfo else at.replace(tzinfo=UTC)
         return written
 
+    async def _read(self, path: str) -> bytes | None:
+        data: bytes | None = None
+        async with self._reported("read"):
+            with suppress(FileNotFoundError):
+                data = await self._workers.run(self._files.cat_file, path)
+        if data is not None:
+            self._metrics.read(len(data))
+        return data
+
+    async def _delete(self, path: str) -> None:
+        async with self._reported("delete"):
+            with suppress(FileNotFoundError):
+                await self._workers.run(self._files.rm_file, path)
+
     @asynccontextmanager
-    async def _reported(self) -> AsyncIterator[None]:
+    async def _reported(self, operation: str, size: int = 0) -> AsyncIterator[None]:
         try:
-            yield
+            with self._metrics.storing(operation, size):
+                yield
         except OSError as error:
             log.exception("store_failed")
             if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -57,7 +57,10 @@ def explain(error: ImageSearchError, address: str) -> CliError:
             "`imagesearch --api-key-file`."
         )
     away = isinstance(error, UnavailableError | DeadlineError)
-    return CliError("\n".join(violations(error)) or error.message, exit_code=3 if away else 1)
+    message = "\n".join(violations(error)) or error.message
+    if error.code is grpc.StatusCode.INTERNAL and error.request_id:
+        message += f" (request {error.request_id})"
+    return CliError(message, exit_code=3 if away else 1)
 
 
 def violations(error: ImageSearchError) -> list[str]:

@@ -31,6 +31,7 @@ class ImageSearchError(Exception):
             is so where it was not reached.
         violations: (field, what is wrong with it) of a request that is wrong.
         retry_after: When to come back, if the server said.
+        request_id: Finds what the services logged of the call; "" where the server did not say.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class ImageSearchError(Exception):
         reason: str = "",
         violations: tuple[tuple[str, str], ...] = (),
         retry_after: timedelta | None = None,
+        request_id: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -48,6 +50,7 @@ class ImageSearchError(Exception):
         self.reason = reason
         self.violations = violations
         self.retry_after = retry_after
+        self.request_id = request_id
 
 
 class InvalidRequestError(ImageSearchError):
@@ -100,16 +103,20 @@ def from_status(status: status_pb2.Status) -> ImageSearchError:
     reason = ""
     violations: list[tuple[str, str]] = []
     retry_after: timedelta | None = None
+    request_id = ""
     for detail in status.details:
         info = error_details_pb2.ErrorInfo()
         bad = error_details_pb2.BadRequest()
         retry = error_details_pb2.RetryInfo()
+        request = error_details_pb2.RequestInfo()
         if detail.Unpack(info):
             reason = info.reason
         elif detail.Unpack(bad):
             violations += [(each.field, each.description) for each in bad.field_violations]
         elif detail.Unpack(retry):
             retry_after = retry.retry_delay.ToTimedelta()
+        elif detail.Unpack(request):
+            request_id = request.request_id
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     return _CLASSES.get(code, ImageSearchError)(
         code,
@@ -117,6 +124,7 @@ def from_status(status: status_pb2.Status) -> ImageSearchError:
         reason=reason,
         violations=tuple(violations),
         retry_after=retry_after,
+        request_id=request_id,
     )
 
 

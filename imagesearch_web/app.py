@@ -68,8 +68,11 @@ def make_app(parts: Parts, settings: Settings, registry: CollectorRegistry) -> A
             app,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST", "DELETE"),
-            allow_headers=("authorization", "content-type", "x-requested-with"),
-            expose_headers=("location", "retry-after", "content-disposition"),
+            allow_headers=(
+                *("authorization", "content-type", "x-requested-with"),
+                *("x-request-id", "traceparent", "tracestate"),
+            ),
+            expose_headers=("location", "retry-after", "content-disposition", "x-request-id"),
             max_age=3600,
         )
     paths = {route.endpoint: route.path for route in routes}

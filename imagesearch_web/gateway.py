@@ -11,6 +11,7 @@ from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
 from imagesearch_web.keys import bearer
 from imagesearch_web.problems import Moves, ProblemError, of_rpc_error
+from service_kit.call_metrics import CallMetrics
 from service_kit.client import channel
 
 if TYPE_CHECKING:
@@ -125,12 +126,16 @@ class Gateway:
 
 
 def open_gateway(
-    target: str, max_message_bytes: int, credentials: grpc.ChannelCredentials | None
+    target: str,
+    max_message_bytes: int,
+    credentials: grpc.ChannelCredentials | None,
+    metrics: CallMetrics | None = None,
 ) -> grpc.aio.Channel:
-    """Opens a channel to the gateway."""
+    """Opens a channel to the gateway. `metrics` counts its calls."""
     return channel(
         target,
         idempotent=_IDEMPOTENT,
         max_message_bytes=max_message_bytes,
         credentials=credentials,
+        metrics=metrics,
     )

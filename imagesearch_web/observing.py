@@ -6,9 +6,11 @@ from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, Histogram
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagesearch_web.problems import ProblemError
+from service_kit import request_context, tracing
 
 log = structlog.get_logger()
 
@@ -48,12 +50,30 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
+        request = request_context.begin(headers.items())
+        spans = tracing.http()
+        if spans is None:
+            await self._answer(scope, receive, send, request.request_id)
+            return
+        with spans.http_request(scope["method"], dict(headers)) as span:
+            path, status = await self._answer(scope, receive, send, request.request_id)
+            span.update_name(f"{scope['method']} {path}")
+            span.set_attributes({"http.route": path, "http.response.status_code": status})
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str
+    ) -> tuple[str, int]:
+        """Answers a request; says which path it was for, and the status of the answer."""
         status = 0
         began = time.perf_counter()
 
         async def send_noted(message: Message) -> None:
             nonlocal status
-            status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                named = (request_context.REQUEST_ID.encode(), request_id.encode())
+                message = {**message, "headers": [*message.get("headers", ()), named]}
             await send(message)
 
         self._running.inc()
@@ -71,3 +91,4 @@ class Observed:
             took = time.perf_counter() - began
             self._seconds.labels(*labels).observe(took)
             log.debug("request", method=labels[0], path=path, status=labels[2], seconds=took)
+        return path, status or 499

@@ -10,7 +10,6 @@ from pathlib import Path
 import grpc
 import structlog
 import uvicorn
-from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from image_kit.decoding import ImageLimits
@@ -26,8 +25,9 @@ from imagesearch_web.static_files import StaticFiles
 from imagesearch_web.system import System
 from imagesearch_web.uploads import Uploads
 from imagesearch_web.versions import Versions
+from service_kit.call_metrics import CallMetrics
 from service_kit.cores import physical_cores
-from service_kit.metrics import serving_metrics
+from service_kit.metrics import new_registry, serving_metrics, watch_workers
 from service_kit.server import StartError, stop_signal
 from service_kit.workers import Workers
 
@@ -53,10 +53,14 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """
     limits = ImageLimits(settings.max_upload_bytes, settings.max_image_pixels)
     stopping = asyncio.Event()
+    registry = new_registry("imagesearch_web")
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(
             open_gateway(
-                settings.gateway, settings.max_upload_bytes + _MESSAGE_ROOM, _credentials(settings)
+                settings.gateway,
+                settings.max_upload_bytes + _MESSAGE_ROOM,
+                _credentials(settings),
+                CallMetrics(registry, "client"),
             )
         )
         key = settings.api_key.get_secret_value() if settings.api_key else ""
@@ -66,6 +70,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         )
         renderers = await stack.enter_async_context(Workers("render", 2))
         files = await stack.enter_async_context(Workers("files", 4))
+        watch_workers(registry, decoders, renderers, files)
         kept = _query_images(settings, files)
         uploads = Uploads(
             settings.max_upload_bytes,
@@ -90,7 +95,6 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             page=StaticFiles(_HERE / "static"),
             docs=StaticFiles(_HERE / "docs_page"),
         )
-        registry = CollectorRegistry()
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         app = make_app(parts, settings, registry)
         async with _serving_http(app, settings) as port:

@@ -19,10 +19,10 @@ FOLDER = ROOT / "requirements"
 
 ROLES: dict[str, tuple[str, ...]] = {
     "dev": ("dev",),
-    "embedder": ("embedder", "heic"),
-    "search": ("search",),
-    "gateway": ("gateway", "heic"),
-    "web": ("web", "heic"),
+    "embedder": ("embedder", "heic", "tracing"),
+    "search": ("search", "tracing"),
+    "gateway": ("gateway", "heic", "tracing"),
+    "web": ("web", "heic", "tracing"),
     "cli": ("cli", "collect"),
 }
 """The extras of each role. The first one has all that the others have."""

@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from search_service.errors import (
     OverloadedError,
 )
 from search_service.failures import errors_of
+from search_service.metrics import RETRIES, Metrics
 from search_service.settings import Settings
 from service_kit.deadlines import remaining
 from service_kit.errors import UnavailableError
@@ -44,6 +46,8 @@ _FIRST_PAUSE_S = 0.1
 class _Node(AiohttpHttpNode):
     """A node of any major version: asked in its own JSON, not in that of the client's major."""
 
+    metrics: Metrics
+
     async def perform_request(  # type: ignore[override]
         self,
         method: str,
@@ -56,7 +60,14 @@ class _Node(AiohttpHttpNode):
             for name in ("accept", "content-type"):
                 if name in headers:
                     headers[name] = _OF_A_MAJOR.sub(r"application/\1", headers[name])
-        return await super().perform_request(method, target, body, headers, request_timeout)
+        status = "none"
+        began = time.perf_counter()
+        try:
+            answer = await super().perform_request(method, target, body, headers, request_timeout)
+            status = str(answer.meta.status)
+        finally:
+            self.metrics.request(_endpoint(target), status, time.perf_counter() - began)
+        return answer
 
 
 class Cluster:
@@ -176,12 +187,17 @@ class Cluster:
             raise UnavailableError(f"Elasticsearch {version} is too old; 8.19 or later is needed")
 
 
-def connect(settings: Settings) -> AsyncElasticsearch:
+def connect(settings: Settings, metrics: Metrics) -> AsyncElasticsearch:
     """Makes the client. It connects when it is first used, and again by itself.
 
     A request that cannot be sent is sent to another node, once a node. A status is
     never retried here: `patiently` does, with pauses.
     """
+
+    class Node(_Node):
+        """A node whose requests are counted."""
+
+    Node.metrics = metrics
     hosts = [url.strip() for url in settings.elasticsearch_url.split(",")]
     more: dict[str, Any] = {}
     if settings.elasticsearch_api_key is not None:
@@ -196,7 +212,7 @@ def connect(settings: Settings) -> AsyncElasticsearch:
         retry_on_timeout=False,
         retry_on_status=(),
         connections_per_node=16,
-        node_class=_Node,
+        node_class=Node,
         serializers={"application/json": OrjsonSerializer()},
         **more,
     )
@@ -223,8 +239,15 @@ async def pause(number: int) -> bool:
     seconds = _FIRST_PAUSE_S * 2**number * random.uniform(0.5, 1.5)
     if remaining(2 * seconds) < seconds:
         return False
+    RETRIES.inc()
     await asyncio.sleep(seconds)
     return True
+
+
+def _endpoint(target: str) -> str:
+    """Which of few kinds a request is of, e.g. "_bulk"; names of indexes and ids are left out."""
+    parts = target.partition("?")[0].split("/")
+    return next((part for part in parts if part.startswith("_")), "index")
 
 
 def oldest(versions: Iterable[str]) -> str:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from search_service import searching
 from search_service.cluster import Cluster
 from search_service.mappings import Revision
 from search_service.queries import KnnSearch
 from search_service.searching import Answer
-from service_kit import deadlines
+from service_kit import deadlines, request_context, tracing
 
 _WORTH_A_REQUEST = 8
 """Searches that are worth a request of their own while another of several is under way."""
@@ -20,6 +20,7 @@ class _Waiting:
     revision: Revision
     query: KnnSearch
     answer: asyncio.Future[Answer]
+    waiting: tracing.Waiting | None = field(default_factory=lambda: tracing.waiting("queue"))
 
 
 class SearchQueue:
@@ -60,8 +61,13 @@ class SearchQueue:
                 self._running -= 1
                 self._pump()
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(revision, query, answer))
-        return await answer
+        entry = _Waiting(revision, query, answer)
+        self._waiting.append(entry)
+        try:
+            return await answer
+        finally:
+            if entry.waiting is not None:
+                entry.waiting.end()
 
     async def stop(self) -> None:
         """Ends what is under way."""
@@ -92,7 +98,15 @@ class SearchQueue:
         return batch
 
     async def _send(self, batch: list[_Waiting]) -> None:
-        deadlines.begin(None)  # it is of many calls, each of which waits in its own time
+        # It is of many calls, each of which waits in its own time.
+        deadlines.begin(None)
+        request_context.leave()
+        traced = tracing.batch(
+            "search together",
+            [entry.waiting for entry in batch],
+            {"imagesearch.batch_size": len(batch)},
+        )
+        traced.enter()
         answers: list[Answer | Exception]
         try:
             pairs = [(entry.revision, entry.query) for entry in batch]
@@ -104,6 +118,7 @@ class SearchQueue:
         except Exception as error:
             answers = [error] * len(batch)
         finally:
+            traced.end()
             self._running -= 1
             self._of_several -= len(batch) > 1
         for entry, answer in zip(batch, answers, strict=True):

@@ -10,6 +10,13 @@ _PREFIX = "imagesearch_search"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _COUNTS = (1, 5, 10, 50, 100, 250, 500, 1000)
 
+RETRIES = Counter(
+    f"{_PREFIX}_elasticsearch_retries",
+    "Pauses before Elasticsearch was asked again, because it was overloaded or not ready.",
+    registry=None,
+)
+"""Of the process: whoever waits has no call, and no service, in hand."""
+
 
 class Metrics:
     """Counters, gauges and histograms. Only indexes that exist become labels.
@@ -59,6 +66,27 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._refused = Counter(
+            f"{_PREFIX}_refused_documents",
+            "Documents that were not stored, by the reason that their sender was told.",
+            ("reason",),
+            registry=registry,
+        )
+        self._refused.labels("INDEX_BLOCKED")  # an alert waits for its first one
+        self._requests = Histogram(
+            f"{_PREFIX}_elasticsearch_request_seconds",
+            "Requests to Elasticsearch, by the end of their path and HTTP status; of those without "
+            'an answer the status is "none".',
+            ("endpoint", "status"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._up = Gauge(
+            f"{_PREFIX}_elasticsearch_up",
+            "1 if Elasticsearch answered when it was last looked after.",
+            registry=registry,
+        )
+        registry.register(RETRIES)
         self._pending = Gauge(
             f"{_PREFIX}_pending_bytes",
             "Bytes of documents that were read and not answered.",
@@ -90,6 +118,18 @@ class Metrics:
     def document(self, index: str, outcome: str) -> None:
         """Counts a document: "created", "merged", "unchanged" or "refused"."""
         self._documents.labels(index, outcome).inc()
+
+    def refused(self, reason: str) -> None:
+        """Counts a document that was refused."""
+        self._refused.labels(reason).inc()
+
+    def request(self, endpoint: str, status: str, seconds: float) -> None:
+        """Notes a request to Elasticsearch."""
+        self._requests.labels(endpoint, status).observe(seconds)
+
+    def up(self, answers: bool) -> None:
+        """Says whether Elasticsearch answers."""
+        self._up.set(answers)
 
     def bulk(self, index: str, documents: int, seconds: float) -> None:
         """Notes documents that were written together."""

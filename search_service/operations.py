@@ -17,7 +17,7 @@ import structlog
 from search_service.errors import OperationCancelledError, OperationRunningError
 from search_service.operation_store import LeaseLostError, OperationStore, Record, Stored
 from search_service.records import now
-from service_kit import deadlines
+from service_kit import deadlines, tracing
 from service_kit.errors import RetryableError, ServiceError
 
 log = structlog.get_logger()
@@ -199,7 +199,9 @@ class Operations:
 
     def _begin(self, stored: Stored) -> None:
         record = stored[0]
-        work = asyncio.create_task(self._work(Task(self.store, stored, self._lease_s)))
+        task = Task(self.store, stored, self._lease_s)
+        # It may go on for hours after the call that began it, and would be a part of its trace.
+        work = asyncio.create_task(self._work(task), context=tracing.apart())
         self._tasks[record.id] = work
         work.add_done_callback(lambda _: self._tasks.pop(record.id, None))
 

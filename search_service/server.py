@@ -14,7 +14,6 @@ from imagesearch.search.v1 import (
     search_service_pb2,
     search_service_pb2_grpc,
 )
-from prometheus_client import CollectorRegistry
 
 from search_service import bulk_loading, maintenance, rebuilding
 from search_service.backgrounds import Backgrounds
@@ -42,7 +41,7 @@ from search_service.upserting import Result, Upsert, upsert_and_mirror
 from search_service.writing import Writer
 from service_kit import deadlines
 from service_kit.budget import ByteBudget
-from service_kit.metrics import serving_metrics
+from service_kit.metrics import new_registry, serving_metrics, watch_workers
 from service_kit.server import Endpoint, Probe, serving, stop_signal
 from service_kit.workers import Workers
 
@@ -65,7 +64,9 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     Raises:
         StartError: The address cannot be bound.
     """
-    client = connect(settings)
+    registry = new_registry("search_service")
+    metrics = Metrics(registry)
+    client = connect(settings, metrics)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         cluster = Cluster(
@@ -74,9 +75,6 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             settings.write_timeout_s,
             settings.wait_for_active_shards or None,
         )
-
-        registry = CollectorRegistry()
-        metrics = Metrics(registry)
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         indexes = Indexes(cluster)
         mirror = Mirror(cluster, indexes)
@@ -102,6 +100,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         )
         stack.push_async_callback(queue.stop)
         arithmetic = await stack.enter_async_context(Workers("background", 1))
+        watch_workers(registry, arithmetic)
         backgrounds = Backgrounds(cluster, arithmetic)
         stack.push_async_callback(backgrounds.stop)
         revisions = Revisions(cluster, indexes)
@@ -168,7 +167,16 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 ),
             ),
         ]
-        async with serving(settings, endpoints, Probe(cluster.check)) as port:
+
+        async def check() -> None:
+            try:
+                await cluster.check()
+            except BaseException:  # also of the time for it being over
+                metrics.up(False)
+                raise
+            metrics.up(True)
+
+        async with serving(settings, endpoints, Probe(check), registry) as port:
             try:
                 yield port
             finally:

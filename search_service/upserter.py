@@ -22,7 +22,8 @@ from search_service.metrics import Metrics
 from search_service.records import now, to_record
 from search_service.upserting import Outcome, Upsert
 from search_service.writing import Writer
-from service_kit.errors import InvalidRequestError, ServiceError
+from service_kit import tracing
+from service_kit.errors import InvalidRequestError, ServiceError, reason_of
 
 log = structlog.get_logger()
 
@@ -74,9 +75,10 @@ class Upserter:
         waiting: list[asyncio.Future[Outcome]] = []
         answers: list[pb.UpsertDocumentsResponse] = []
         names: list[str] = []
+        queued = tracing.waiting("queue")
         for request, response in zip(requests, responses, strict=True):
             try:
-                future = await self._submit(request, load, at)
+                future = await self._submit(request, load, at, queued)
             except Exception as error:
                 self._refuse(response, error, request.index)
             else:
@@ -90,6 +92,9 @@ class Upserter:
                 for future in waiting:
                     future.cancel()
                 raise
+            finally:
+                if queued is not None:
+                    queued.end()
         for future, response, name in zip(waiting, answers, names, strict=True):
             if (why := future.exception()) is None:
                 outcome = future.result()
@@ -99,7 +104,11 @@ class Upserter:
                 self._refuse(response, why, name)
 
     async def _submit(
-        self, request: pb.UpsertDocumentsRequest, load: Load, at: str
+        self,
+        request: pb.UpsertDocumentsRequest,
+        load: Load,
+        at: str,
+        queued: tracing.Waiting | None,
     ) -> asyncio.Future[Outcome]:
         index = await self._indexes.get(index_name(request.index))
         document_wire.check_document(request.document)
@@ -113,7 +122,7 @@ class Upserter:
             refresh = "false"  # the index is not refreshed: waiting for it would take for ever
             await load.into(index.live.name)
         return self._writer.submit(
-            revision.alias if request.revision else revision.name, upsert, refresh
+            revision.alias if request.revision else revision.name, upsert, refresh, queued
         )
 
     def _refuse(
@@ -123,6 +132,7 @@ class Upserter:
             self._indexes.forget(index_name(name))
         elif self._indexes.knows(name or DEFAULT_INDEX):
             self._metrics.document(name or DEFAULT_INDEX, "refused")
+        self._metrics.refused(reason_of(error))
         if isinstance(error, ServiceError):
             response.error.CopyFrom(error.to_status())
         else:  # this document's own: its neighbours in the stream go on

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from search_service.upserting import Outcome, Result, Upsert
+from service_kit import request_context, tracing
 from service_kit.errors import StoppingError
 
 Write = Callable[[str, Sequence[Upsert], str], Awaitable[list[Result]]]
@@ -16,6 +17,7 @@ Write = Callable[[str, Sequence[Upsert], str], Awaitable[list[Result]]]
 class _Entry:
     upsert: Upsert
     result: asyncio.Future[Outcome]
+    waiting: tracing.Waiting | None
 
 
 class Writer:
@@ -48,15 +50,23 @@ class Writer:
         self._sent: set[tuple[tuple[str, str], str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def submit(self, index: str, upsert: Upsert, refresh: str) -> asyncio.Future[Outcome]:
+    def submit(
+        self, index: str, upsert: Upsert, refresh: str, waiting: tracing.Waiting | None = None
+    ) -> asyncio.Future[Outcome]:
         """Queues a document. Cancelling the future takes it out again, unless it is on its way.
+
+        Args:
+            index: Where to.
+            upsert: The document.
+            refresh: Elasticsearch's `refresh` parameter.
+            waiting: The wait for it, where that is traced; several documents may share one.
 
         Returns:
             What became of it; or a ServiceError: it is not written, or nobody knows, and it is
             safe to submit it again.
         """
         key = (index, refresh)
-        entry = _Entry(upsert, asyncio.get_running_loop().create_future())
+        entry = _Entry(upsert, asyncio.get_running_loop().create_future(), waiting)
         self._waiting.setdefault(key, deque()).append(entry)
         if self._running.get(key, 0) < self._max_bulks:
             self._running[key] = self._running.get(key, 0) + 1
@@ -66,14 +76,22 @@ class Writer:
         return entry.result
 
     async def _drain(self, key: tuple[str, str]) -> None:
+        request_context.leave()  # a bulk request is of many calls
         try:
             await asyncio.sleep(0)  # what arrives in the same moment goes together
             while batch := self._take(key):
                 ids = {(key, entry.upsert.image_id) for entry in batch}
                 self._sent |= ids
+                traced = tracing.batch(
+                    "write together",
+                    [entry.waiting for entry in batch],
+                    {"imagesearch.batch_size": len(batch)},
+                )
+                traced.enter()
                 try:
                     await self._resolve(key, batch)
                 finally:
+                    traced.end()
                     self._sent -= ids
         finally:
             self._running[key] -= 1

@@ -6,7 +6,9 @@ from typing import Any
 
 import grpc
 
+from service_kit.call_metrics import CallMetrics
 from service_kit.keyed_channel import KeyedChannel
+from service_kit.observed_channel import ObservedChannel
 
 
 def channel(
@@ -16,6 +18,7 @@ def channel(
     max_message_bytes: int = 32 * 1024 * 1024,
     credentials: grpc.ChannelCredentials | None = None,
     api_key: str = "",
+    metrics: CallMetrics | None = None,
 ) -> grpc.aio.Channel:
     """Opens a channel.
 
@@ -27,9 +30,11 @@ def channel(
         max_message_bytes: Largest message taken or sent.
         credentials: Of TLS; None: nothing is encrypted.
         api_key: Sent with every call as "authorization: Bearer …". "": none is.
+        metrics: Counts the calls; None: nothing does.
 
     Returns:
-        The channel. It connects when it is first used, and again by itself.
+        The channel. It connects when it is first used, and again by itself. Its calls carry the
+        id of the request being answered, and its trace.
     """
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -61,4 +66,6 @@ def channel(
         opened = grpc.aio.secure_channel(target, credentials, options=options)
     else:
         opened = grpc.aio.insecure_channel(target, options=options)
-    return KeyedChannel(opened, api_key) if api_key else opened
+    if api_key:
+        opened = KeyedChannel(opened, api_key)
+    return ObservedChannel(opened, metrics)

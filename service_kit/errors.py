@@ -13,6 +13,7 @@ The family:
 Statuses follow AIP-193: every one carries an ErrorInfo with a stable reason.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -159,6 +160,18 @@ class RemoteError(ServiceError):
     def to_status(self) -> status_pb2.Status:
         """Gives the status as it came."""
         return self._status
+
+
+def reason_of(error: BaseException) -> str:
+    """The stable reason of an error, for counting: of one passed on, as its sender has it."""
+    if isinstance(error, RemoteError):
+        info = error_details_pb2.ErrorInfo()
+        for detail in error.to_status().details:
+            if detail.Unpack(info):
+                return info.reason
+    if isinstance(error, ServiceError):
+        return error.reason
+    return "CANCELLED" if isinstance(error, asyncio.CancelledError) else "INTERNAL"
 
 
 class RemoteBugError(Exception):

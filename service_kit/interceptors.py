@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
+from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from service_kit import deadlines
+from service_kit import deadlines, request_context
 from service_kit.errors import DeadlineError, ServiceError
 from service_kit.identity import callers
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
     Context = grpc.aio.ServicerContext[Any, Any]
     Around = Callable[["Call", Context], AbstractAsyncContextManager[None]]
+    Outermost = Callable[[str, str, Callable[..., Any]], Callable[..., Any]]
 
 log = structlog.get_logger()
 
@@ -64,10 +66,13 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
 
     Args:
         arounds: Make the context managers for one call, the outermost first.
+        outermost: Wraps what runs a method's calls once more, e.g. to count their messages; told
+            the method's full name and its kind. None: nothing does.
     """
 
-    def __init__(self, arounds: "Sequence[Around]") -> None:
+    def __init__(self, arounds: "Sequence[Around]", outermost: "Outermost | None" = None) -> None:
         self._arounds = arounds
+        self._outermost = outermost
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -95,6 +100,8 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         wrap = _stream_inside if handler.response_streaming else _answer_inside
         for around in reversed(self._arounds):
             behavior = wrap(around, call, behavior)
+        if self._outermost is not None:
+            behavior = self._outermost(method, kind, behavior)
         wrapped: Handler = MAKE_HANDLER[kind](
             behavior, handler.request_deserializer, handler.response_serializer
         )
@@ -124,12 +131,19 @@ async def statuses(call: Call, context: "Context") -> AsyncIterator[None]:
     try:
         yield
     except ServiceError as error:
-        await context.abort_with_status(rpc_status.to_status(error.to_status()))
+        await _abort(context, error.to_status())
     except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
         raise
     except Exception:
         log.exception("call_failed", method=call.method, **callers.log_fields())
-        await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
+        code = grpc.StatusCode.INTERNAL.value[0]
+        what = "internal error; see the server's log"
+        await _abort(context, status_pb2.Status(code=code, message=what))
+
+
+async def _abort(context: "Context", status: status_pb2.Status) -> None:
+    """Ends the call; the caller is told the request's id, which finds its lines in the logs."""
+    await context.abort_with_status(rpc_status.to_status(request_context.told(status)))
 
 
 def deadline(max_seconds: float) -> "Around":
@@ -180,7 +194,7 @@ class Logged:
             cancelled = True
             raise
         finally:
-            code = grpc.StatusCode.CANCELLED if cancelled else _code(context)
+            code = grpc.StatusCode.CANCELLED if cancelled else code_of(context)
             if code not in _OFTEN or self._is_due():
                 self._log(call, context, code, time.perf_counter() - began)
 
@@ -202,7 +216,8 @@ class Logged:
         level("call", method=call.method, code=code.name, **fields)
 
 
-def _code(context: "Context") -> grpc.StatusCode:
+def code_of(context: "Context") -> grpc.StatusCode:
+    """The code that was set; OK where none was."""
     code: Any = context.code()
     if isinstance(code, grpc.StatusCode):
         return code

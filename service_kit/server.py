@@ -15,8 +15,9 @@ from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from imagesearch.common.v1 import server_service_pb2_grpc
+from prometheus_client import CollectorRegistry, Gauge
 
-from service_kit import about, interceptors
+from service_kit import about, interceptors, metering, request_context, tracing
 from service_kit.identity import entrance
 from service_kit.identity.errors import IdentityError
 from service_kit.identity.exposure import warn_if_open
@@ -66,7 +67,10 @@ class Probe:
 
 @asynccontextmanager
 async def serving(
-    settings: ServerSettings, endpoints: Sequence[Endpoint], probe: Probe | None = None
+    settings: ServerSettings,
+    endpoints: Sequence[Endpoint],
+    probe: Probe | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[int]:
     """Serves until the block ends; gives the port.
 
@@ -76,23 +80,30 @@ async def serving(
     Health answers by name: "" and each endpoint say whether the work can be done
     (as `probe` finds), "liveness" that the process is up.
 
+    Calls and health are counted in `registry`; None: nowhere that is looked at.
+
     Raises:
         StartError: The address cannot be bound, or callers not be known.
     """
+    registry = registry or CollectorRegistry()
+    names = [endpoint.name for endpoint in endpoints]
     guard = _guard(settings)
     in_flight = interceptors.InFlight()
     around = (
         in_flight.around,
+        request_context.around,
+        *tracing.around(),
         interceptors.Logged().around,
         interceptors.statuses,
+        metering.counting_errors(registry),
         *guard.arounds,
         interceptors.deadline(settings.max_call_s),
     )
+    calls = interceptors.AroundInterceptor(around, metering.Metering(registry, names).wrap)
     server = grpc.aio.server(
-        interceptors=entrance.interceptors(guard, interceptors.AroundInterceptor(around)),
+        interceptors=entrance.interceptors(guard, calls),
         options=_options(settings),
     )
-    names = [endpoint.name for endpoint in endpoints]
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     channelz.add_channelz_servicer(server)
@@ -107,7 +118,7 @@ async def serving(
         port = server.add_insecure_port(settings.listen)
     except RuntimeError as error:
         raise StartError(f"cannot listen on {settings.listen}: is the port taken?") from error
-    health_of = _Health(status, ["", *names])
+    health_of = _Health(status, ["", *names], registry)
     await status.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     await health_of.set(probe is None, "starting")
     await server.start()
@@ -143,15 +154,26 @@ def _guard(settings: ServerSettings) -> Guard:
 class _Health:
     """Sets the health of several names together, and logs only changes."""
 
-    def __init__(self, servicer: health.aio.HealthServicer, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        servicer: health.aio.HealthServicer,
+        names: Sequence[str],
+        registry: CollectorRegistry,
+    ) -> None:
         self._servicer = servicer
         self._names = names
         self._serving: bool | None = None
+        self._gauge = Gauge(
+            "imagesearch_serving",
+            "1 if the service can do its work: what its health says.",
+            registry=registry,
+        )
 
     async def set(self, serving: bool, why: str) -> None:
         if serving == self._serving:
             return
         self._serving = serving
+        self._gauge.set(serving)
         status = health_pb2.HealthCheckResponse
         for name in self._names:
             await self._servicer.set(name, status.SERVING if serving else status.NOT_SERVING)
@@ -206,8 +228,9 @@ def run(serve: Callable[[S], Awaitable[None]], settings_class: type[S], service:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     try:
-        asyncio.run(_main(serve, settings))
-    except StartError as error:
+        with tracing.exporting(service):
+            asyncio.run(_main(serve, settings))
+    except (StartError, tracing.TracingError) as error:
         log.error("cannot_start", why=str(error))
         sys.exit(1)
 

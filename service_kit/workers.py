@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -16,15 +17,24 @@ class Workers:
     Whoever waits for a thread waits on the event loop and can leave without a trace. A function
     that has begun cannot be interrupted: it keeps its thread until it ends, wanted or not.
 
+    What runs in a thread knows the request that it is for, as far as logs and traces go.
+
     Args:
         name: Prefix of the threads' names.
         threads: How many.
+
+    Attributes:
+        waiting: Callers that wait for a thread.
+        running: Threads that are busy.
     """
 
     def __init__(self, name: str, threads: int) -> None:
-        self._count = threads
+        self.name = name
+        self.threads = threads
+        self.waiting = 0
+        self.running = 0
         self._free = asyncio.Semaphore(threads)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     async def __aenter__(self) -> Self:
         return self
@@ -35,19 +45,29 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for _ in range(self._count):  # every thread has come to rest
+        for _ in range(self.threads):  # every thread has come to rest
             await self._free.acquire()
-        self._threads.shutdown(wait=False)
+        self._pool.shutdown(wait=False)
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs a function in the next free thread and gives what it returns or raises."""
-        await self._free.acquire()
-        loop = asyncio.get_running_loop()
+        self.waiting += 1
         try:
-            job = self._threads.submit(function, *args, **kwargs)
+            await self._free.acquire()
+        finally:
+            self.waiting -= 1
+        loop = asyncio.get_running_loop()
+        self.running += 1
+        try:
+            context = copy_context()
+            job = self._pool.submit(lambda: context.run(function, *args, **kwargs))
         except RuntimeError:
-            self._free.release()
+            self._is_free()
             raise
         # Not when the caller has left, but when the thread is free again.
-        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._free.release))
+        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._is_free))
         return await asyncio.wrap_future(job)
+
+    def _is_free(self) -> None:
+        self.running -= 1
+        self._free.release()

@@ -14,6 +14,7 @@ from imagesearch.embedder.v1 import embedder_service_pb2_grpc as embedder_grpc
 from gateway.clients.calls import answer_of, check_health
 from gateway.errors import Moves, relocated
 from gateway.multiplexing import Multiplexer
+from service_kit.call_metrics import CallMetrics
 from service_kit.client import channel
 from service_kit.errors import from_status
 
@@ -167,9 +168,15 @@ def _embedded(result: embedder_pb.EmbedResult, moves: Moves) -> embedder_pb.Embe
     return result
 
 
-def open_embedder(target: str, max_message_bytes: int, api_key: str = "") -> grpc.aio.Channel:
-    """Opens a channel to embedder_service."""
+def open_embedder(
+    target: str, max_message_bytes: int, api_key: str = "", metrics: CallMetrics | None = None
+) -> grpc.aio.Channel:
+    """Opens a channel to embedder_service. `metrics` counts its calls."""
     idempotent = [f"{_EMBEDDER_SERVICE}/{name}" for name in ("Embed", "ListModels", "GetModel")]
     return channel(
-        target, idempotent=idempotent, max_message_bytes=max_message_bytes, api_key=api_key
+        target,
+        idempotent=idempotent,
+        max_message_bytes=max_message_bytes,
+        api_key=api_key,
+        metrics=metrics,
     )

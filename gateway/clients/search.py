@@ -17,6 +17,7 @@ from imagesearch.search.v1 import search_service_pb2_grpc as search_grpc
 from gateway.clients.calls import answer_of, check_health
 from gateway.errors import Moves, relocated
 from gateway.multiplexing import Multiplexer
+from service_kit.call_metrics import CallMetrics
 from service_kit.client import channel
 from service_kit.errors import RemoteError, from_status
 
@@ -248,8 +249,10 @@ def _stored(
     return answer.outcome
 
 
-def open_search(target: str, max_message_bytes: int, api_key: str = "") -> grpc.aio.Channel:
-    """Opens a channel to search_service."""
+def open_search(
+    target: str, max_message_bytes: int, api_key: str = "", metrics: CallMetrics | None = None
+) -> grpc.aio.Channel:
+    """Opens a channel to search_service. `metrics` counts its calls."""
     idempotent = [
         f"{_SEARCH_SERVICE}/{name}"
         for name in ("Search", "BatchSearch", "GetDocuments", "ListDocuments", "CountDocuments")
@@ -257,5 +260,9 @@ def open_search(target: str, max_message_bytes: int, api_key: str = "") -> grpc.
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
     idempotent += [f"{_INDEX_SERVICE}/ListIndexes"]
     return channel(
-        target, idempotent=idempotent, max_message_bytes=max_message_bytes, api_key=api_key
+        target,
+        idempotent=idempotent,
+        max_message_bytes=max_message_bytes,
+        api_key=api_key,
+        metrics=metrics,
     )

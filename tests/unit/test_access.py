@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2] / "protos"
 
 WITHOUT_INDEX = {
     *("Embed", "StreamEmbed", "ListModels", "GetModel", "GetStatistics"),
-    *("ListLabelSets", "GetLabelSet"),
+    *("ListLabelSets", "GetLabelSet", "GetServer"),
 }
 """RPCs that have nothing to do with indexes. A new one has to be thought about."""
 

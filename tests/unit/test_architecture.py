@@ -53,6 +53,7 @@ OWNER = {
     "openvino": {"embedder_service"},
     "sentence_transformers": {"embedder_service"},
     "elasticsearch": {"search_service"},
+    "opentelemetry": {"service_kit"},
     "scrapy": {"imagesearch_collect"},
 }
 """Heavy libraries, and who uses them."""
