@@ -58,7 +58,8 @@ class ProcessSettings(BaseSettings):
         return init_settings, env_settings, SecretFiles(settings_cls)
 
 
-class ServerSettings(ProcessSettings, IdentitySettings):
+# The order matters: how settings are read is as the last base says.
+class ServerSettings(IdentitySettings, ProcessSettings):
     """Base of every gRPC service's settings."""
 
     max_message_bytes: PositiveInt = 32 * 1024 * 1024
