@@ -119,6 +119,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 ByteBudget(settings.max_in_flight_bytes),
                 settings.max_in_flight,
                 stopping,
+                settings.max_idle_s,
             ),
         )
 

@@ -39,6 +39,7 @@ class StorageRpcs:
         room: Bounds the bytes of images that have been read and not answered.
         max_in_flight: Most images of a stream that have been read and not answered.
         stopping: Set when the server stops: streams then end after what they have read.
+        idle_s: Longest that nothing may come on a stream.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class StorageRpcs:
         room: ByteBudget,
         max_in_flight: int,
         stopping: asyncio.Event,
+        idle_s: float,
     ) -> None:
         self._embedder = embedder
         self._search = search
@@ -60,6 +62,7 @@ class StorageRpcs:
         self._room = room
         self._max_in_flight = max_in_flight
         self._stopping = stopping
+        self._idle_s = idle_s
 
     async def index_image(self, request: pb.IndexImageRequest) -> pb.IndexImageResponse:
         async with (
@@ -83,7 +86,11 @@ class StorageRpcs:
                 return task
 
             answers = streaming.answers(
-                aiter(request_iterator), begin, most=self._max_in_flight, stopping=self._stopping
+                aiter(request_iterator),
+                begin,
+                most=self._max_in_flight,
+                stopping=self._stopping,
+                idle_s=self._idle_s,
             )
             async with aclosing(answers):
                 async for answer in answers:

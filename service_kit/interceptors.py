@@ -20,12 +20,26 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_MAKE_HANDLER: dict[str, Callable[..., Any]] = {
+MAKE_HANDLER: dict[str, Callable[..., Any]] = {
     "unary_unary": grpc.unary_unary_rpc_method_handler,
     "unary_stream": grpc.unary_stream_rpc_method_handler,
     "stream_unary": grpc.stream_unary_rpc_method_handler,
     "stream_stream": grpc.stream_stream_rpc_method_handler,
 }
+"""Makes a handler of each kind."""
+
+
+def kind_of(handler: "Handler") -> str:
+    """The kind of a handler, e.g. "unary_stream"; its attribute of that name has the behaviour."""
+    return (
+        f"{'stream' if handler.request_streaming else 'unary'}_"
+        f"{'stream' if handler.response_streaming else 'unary'}"
+    )
+
+
+def is_infrastructure(method: str) -> bool:
+    """Whether a method is of health, reflection and the like: not the service's own work."""
+    return method.startswith("/grpc.")
 
 
 class Call:
@@ -39,11 +53,6 @@ class Call:
     def __init__(self, method: str, streaming: bool) -> None:
         self.method = method
         self.streaming = streaming
-
-    @property
-    def infrastructure(self) -> bool:
-        """Health, reflection and the like: not the service's own work."""
-        return self.method.startswith("/grpc.")
 
 
 class AroundInterceptor(grpc.aio.ServerInterceptor):
@@ -69,21 +78,22 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:  # unknown method: grpc answers UNIMPLEMENTED
             return None
-        kind = (
-            f"{'stream' if handler.request_streaming else 'unary'}_"
-            f"{'stream' if handler.response_streaming else 'unary'}"
-        )
-        call = Call(method, kind != "unary_unary")
-        if call.infrastructure:
+        if is_infrastructure(method):
             return handler
+        self._wrapped[method] = wrapped = self.wrap(method, handler)
+        return wrapped
+
+    def wrap(self, method: str, handler: "Handler") -> "Handler":
+        """Makes a handler that runs another inside the context managers."""
+        kind = kind_of(handler)
+        call = Call(method, kind != "unary_unary")
         behavior = getattr(handler, kind)
         wrap = _stream_inside if handler.response_streaming else _answer_inside
         for around in reversed(self._arounds):
             behavior = wrap(around, call, behavior)
-        wrapped: Handler = _MAKE_HANDLER[kind](
+        wrapped: Handler = MAKE_HANDLER[kind](
             behavior, handler.request_deserializer, handler.response_serializer
         )
-        self._wrapped[method] = wrapped
         return wrapped
 
 
@@ -104,13 +114,19 @@ def _stream_inside(around: "Around", call: Call, behavior: Callable[..., Any]) -
     return stream
 
 
+# Tells the caller's transport not to send the call again (gRFC A6).
+_NO_RETRY = (("grpc-retry-pushback-ms", "-1"),)
+
+
 @asynccontextmanager
 async def statuses(call: Call, context: "Context") -> AsyncIterator[None]:
     """Turns exceptions into statuses. The only place in a service that does."""
     try:
         yield
     except ServiceError as error:
-        await context.abort_with_status(rpc_status.to_status(error.to_status()))
+        status = rpc_status.to_status(error.to_status())
+        trailers = (*status.trailing_metadata, *(_NO_RETRY if error.lasting else ()))
+        await context.abort(status.code, status.details, trailers)
     except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
         raise
     except Exception:

@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from service_kit import interceptors
+from service_kit.admission import Admission, AdmissionInterceptor, Limits
 from service_kit.settings import ProcessSettings, ServerSettings, read
 from service_kit.telemetry import configure_logging
 
@@ -67,6 +68,8 @@ async def serving(
     Then: health says NOT_SERVING, new calls are refused, running calls get
     `settings.grace_s` to end, what is left is cancelled.
 
+    Calls that there is no room for are refused, but never health's.
+
     Health answers by name: "" and each endpoint say whether the work can be done
     (as `probe` finds), "liveness" that the process is up.
 
@@ -80,8 +83,9 @@ async def serving(
         interceptors.statuses,
         interceptors.deadline(settings.max_call_s),
     )
+    calls = interceptors.AroundInterceptor(around)
     server = grpc.aio.server(
-        interceptors=[interceptors.AroundInterceptor(around)],
+        interceptors=[AdmissionInterceptor(Admission(_limits(settings)), calls), calls],
         options=_options(settings),
     )
     names = [endpoint.name for endpoint in endpoints]
@@ -148,6 +152,15 @@ async def _watch(probe: Probe, health_of: _Health) -> None:
         else:
             await health_of.set(True, "can do its work")
         await asyncio.sleep(probe.interval_s)
+
+
+def _limits(settings: ServerSettings) -> Limits:
+    return Limits(
+        calls=settings.max_calls,
+        streams=settings.max_streams,
+        request_bytes=settings.max_request_bytes,
+        wait_s=settings.max_wait_s,
+    )
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+from service_kit import deadlines
+from service_kit.errors import DeadlineError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -40,12 +43,17 @@ class Workers:
         self._threads.shutdown(wait=False)
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Runs a function in the next free thread and gives what it returns or raises."""
+        """Runs a function in the next free thread and gives what it returns or raises.
+
+        Raises:
+            DeadlineError: The call's time was over before a thread was free.
+        """
         await self._free.acquire()
         loop = asyncio.get_running_loop()
         try:
+            deadlines.check("there was a thread for it")
             job = self._threads.submit(function, *args, **kwargs)
-        except RuntimeError:
+        except (DeadlineError, RuntimeError):
             self._free.release()
             raise
         # Not when the caller has left, but when the thread is free again.
