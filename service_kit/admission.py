@@ -57,12 +57,13 @@ class Limits:
 
 
 class Permit:
-    """What one call holds, from before it is read until its answer is sent."""
+    """What one call holds, from before it is read until its answer is made."""
 
     def __init__(self, admission: "Admission", kind: str) -> None:
         self._admission = admission
         self._kind = kind
         self._bytes = 0
+        self._left = False
 
     def hold(self, size: int) -> None:
         """Holds bytes too.
@@ -79,8 +80,10 @@ class Permit:
         self._bytes = size
 
     def leave(self, _task: object = None) -> None:
-        """Gives all back."""
-        self._admission.leave(self._kind, self._bytes)
+        """Gives all back, once."""
+        if not self._left:
+            self._left = True
+            self._admission.leave(self._kind, self._bytes)
 
 
 class Admission:
@@ -127,14 +130,15 @@ class Admission:
         self.in_flight[kind] -= 1
         self.request_bytes -= size
         if kind == CALLS:
-            self.pace.ended(self.in_flight[CALLS])
+            self.pace.ended(self.in_flight[CALLS], time.monotonic())
 
     def refusal(self, kind: str) -> AdmissionError:
         """Counts a refusal, and makes its error."""
         self.refused[kind] += 1
+        now = time.monotonic()
         if kind == CALLS:
-            self.pace.full()
-        self._note()
+            self.pace.full(now)
+        self._note(now)
         what = f"too many {kind} are being answered" if kind != BYTES else "no room for the request"
         return AdmissionError(f"{what}; come back later", self._until_free())
 
@@ -144,9 +148,8 @@ class Admission:
         seconds = self.in_flight[CALLS] / rate if rate else _USUAL_RETRY_S
         return timedelta(seconds=min(max(seconds, _SHORTEST_RETRY_S), _LONGEST_RETRY_S))
 
-    def _note(self) -> None:
+    def _note(self, now: float) -> None:
         """Tells the log, once a second while calls are refused."""
-        now = time.monotonic()
         if now < self._next_line_at:
             return
         self._next_line_at = now + 1.0
@@ -171,14 +174,14 @@ _UNREAD = object()
 
 
 class AdmissionInterceptor(grpc.aio.ServerInterceptor):
-    """Takes a place for each call before grpc reads its request, and frees it when all is over.
+    """Takes a place for each call before grpc reads its request, and frees it at the end.
 
     Refused calls run through what is around all calls, so that they are logged and counted as
     others are. Health, reflection and the like are never refused.
 
-    The place goes with grpc's task for the call, and not with the handler: that never runs for a
-    call which is cancelled before its request has come. It must come before interceptors that
-    keep handlers: every call has to pass here.
+    The place is freed with grpc's task for the call at the latest, and not with the handler alone:
+    that never runs for a call which is cancelled before its request has come. This must come
+    before interceptors that keep handlers: every call has to pass here.
 
     Args:
         admission: Counts.
@@ -263,7 +266,12 @@ def _measuring(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], 
 
 def _answer(behavior: Callable[..., Any], refusing: Callable[..., Any]) -> Any:
     async def answer(request: Any, context: "Context") -> Any:
-        return await (refusing if request is _UNREAD else behavior)(request, context)
+        if request is _UNREAD:
+            return await refusing(request, context)
+        try:
+            return await behavior(request, context)
+        finally:  # before the answer is sent: the caller's next call may be here soon after
+            _permit.get().leave()
 
     return answer
 

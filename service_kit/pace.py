@@ -1,7 +1,5 @@
 """How fast a server answers, and how many calls at a time that is good for."""
 
-import time
-
 _LEAST = 8
 """Calls in flight that are never too many: fewer could not keep the parts of a system busy."""
 
@@ -35,20 +33,19 @@ class Pace:
         self._since: float | None = None
         self._ended = 0
 
-    def full(self) -> None:
-        """A call was refused."""
+    def full(self, now: float) -> None:
+        """A call was refused; `now` is time.monotonic."""
         if self._since is None:
-            self._since, self._ended = time.monotonic(), 0
+            self._since, self._ended = now, 0
 
-    def ended(self, in_flight: int) -> None:
-        """A call has ended, and so many are left."""
+    def ended(self, in_flight: int, now: float) -> None:
+        """A call has ended, and so many are left; `now` is time.monotonic."""
         if self._since is None:
             return
         if 2 * in_flight < self.limit:
             self._since = None
             return
         self._ended += 1
-        now = time.monotonic()
         if self._ended < _WINDOW_CALLS or now - self._since < _WINDOW_S:
             return
         rate = self._ended / (now - self._since)
