@@ -21,7 +21,7 @@ class Settings(ServerSettings):
     max_streams: PositiveInt = 128
     """Most streams at a time, over all connections."""
 
-    max_wait_s: NonNegativeFloat = 3.0
+    max_wait_s: NonNegativeFloat = 2.0
     """Calls are refused that could not be answered within so many seconds, at the pace measured
     under load. Less than the clients' deadlines: what is answered after them is done for nothing.
     0: only `max_calls` counts."""

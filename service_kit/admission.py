@@ -79,11 +79,11 @@ class Permit:
         admission.request_bytes += size
         self._bytes = size
 
-    def leave(self, _task: object = None) -> None:
-        """Gives all back, once."""
+    def leave(self, _task: object = None, *, answered: bool = False) -> None:
+        """Gives all back, once; says whether the call was answered."""
         if not self._left:
             self._left = True
-            self._admission.leave(self._kind, self._bytes)
+            self._admission.leave(self._kind, self._bytes, answered)
 
 
 class Admission:
@@ -125,12 +125,12 @@ class Admission:
         self.peak = max(self.peak, self.in_flight[CALLS])
         return Permit(self, kind)
 
-    def leave(self, kind: str, size: int) -> None:
+    def leave(self, kind: str, size: int, answered: bool) -> None:
         """Gives back what a call held; for permits only."""
         self.in_flight[kind] -= 1
         self.request_bytes -= size
         if kind == CALLS:
-            self.pace.ended(self.in_flight[CALLS], time.monotonic())
+            self.pace.ended(self.in_flight[CALLS], time.monotonic(), answered)
 
     def refusal(self, kind: str) -> AdmissionError:
         """Counts a refusal, and makes its error."""
@@ -268,10 +268,10 @@ def _answer(behavior: Callable[..., Any], refusing: Callable[..., Any]) -> Any:
     async def answer(request: Any, context: "Context") -> Any:
         if request is _UNREAD:
             return await refusing(request, context)
-        try:
-            return await behavior(request, context)
-        finally:  # before the answer is sent: the caller's next call may be here soon after
-            _permit.get().leave()
+        response = await behavior(request, context)
+        # Not when it was sent: the caller's next call may be here soon after.
+        _permit.get().leave(answered=True)
+        return response
 
     return answer
 

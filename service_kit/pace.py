@@ -3,7 +3,8 @@
 _LEAST = 8
 """Calls in flight that are never too many: fewer could not keep the parts of a system busy."""
 
-_WINDOW_S = 0.5
+# The rate is measured over so many seconds; over more, if fewer calls are answered in them.
+_WINDOW_S, _LONGEST_WINDOW_S = 0.5, 2.0
 _WINDOW_CALLS = 8
 
 
@@ -31,25 +32,36 @@ class Pace:
         self.limit = min(first, most) if wait_s else most
         self.rate: float | None = None
         self._since: float | None = None
-        self._ended = 0
+        self._answered = 0
 
     def full(self, now: float) -> None:
         """A call was refused; `now` is time.monotonic."""
         if self._since is None:
-            self._since, self._ended = now, 0
+            self._since, self._answered = now, 0
 
-    def ended(self, in_flight: int, now: float) -> None:
-        """A call has ended, and so many are left; `now` is time.monotonic."""
+    def ended(self, in_flight: int, now: float, answered: bool) -> None:
+        """A call has ended, and so many are left.
+
+        Args:
+            in_flight: So many.
+            now: time.monotonic.
+            answered: It was answered. Who leaves, or comes to the end of his time, makes room too;
+                but that is not what the server can do.
+        """
         if self._since is None:
             return
         if 2 * in_flight < self.limit:
             self._since = None
             return
-        self._ended += 1
-        if self._ended < _WINDOW_CALLS or now - self._since < _WINDOW_S:
+        self._answered += answered
+        seconds = now - self._since
+        if seconds < _WINDOW_S:
             return
-        rate = self._ended / (now - self._since)
+        if self._answered < _WINDOW_CALLS and seconds < _LONGEST_WINDOW_S:
+            return
+        rate = self._answered / seconds
         self.rate = rate if self.rate is None else (self.rate + rate) / 2
-        self._since, self._ended = now, 0
+        self._since, self._answered = now, 0
         if self._wait_s:
-            self.limit = max(min(_LEAST, self._most), min(self._most, int(rate * self._wait_s)))
+            sure = min(rate, self.rate)  # down at once, up by and by
+            self.limit = max(min(_LEAST, self._most), min(self._most, int(sure * self._wait_s)))

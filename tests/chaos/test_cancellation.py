@@ -7,6 +7,7 @@ from collections import Counter
 
 import grpc
 import pytest
+from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc as embedder_grpc
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
@@ -89,7 +90,10 @@ async def test_whoever_leaves_the_gateway_leaves_the_embedder_too(
     ):
         embedder = embedder_grpc.EmbedderServiceStub(to_embedder)
         images = pb_grpc.ImageSearchServiceStub(to_gateway)
-        await images.IndexImage(pb.IndexImageRequest(index=new_index, image=upload), timeout=30)
+        stored = pb.IndexImageRequest(
+            index=new_index, image=upload, refresh=types.REFRESH_POLICY_IMMEDIATE
+        )
+        await images.IndexImage(stored, timeout=30)
         before = await eventually(lambda: nothing_waits(embedder))
         calls = [images.SearchByImage(search, timeout=100) for _ in range(40)]
 
@@ -104,26 +108,3 @@ async def test_whoever_leaves_the_gateway_leaves_the_embedder_too(
         assert after.cancelled - before.cancelled >= 10
         found = await images.SearchByImage(search, timeout=30)
         assert len(found.results) == 1
-
-
-@pytest.mark.timeout(120)
-async def test_whoever_leaves_gives_up_what_elasticsearch_was_asked(
-    loaded: Loaded, new_index: str
-) -> None:
-    """It is frozen: without the cancellation all of its requests would be taken for ten seconds."""
-    upload = pb.ImageUpload(content=a_picture(1))
-    search = pb.SearchByImageRequest(index=new_index, image=a_picture(2))
-    async with channel(loaded.addresses["gateway"]) as opened:
-        images = pb_grpc.ImageSearchServiceStub(opened)
-        await images.IndexImage(pb.IndexImageRequest(index=new_index, image=upload), timeout=30)
-        await images.SearchByImage(search, timeout=30)
-        with loaded.frozen("elasticsearch"):
-            calls = [images.SearchByImage(search, timeout=100) for _ in range(40)]
-            await asyncio.sleep(2)
-            for call in calls:
-                call.cancel()
-            await asyncio.sleep(1)
-        await asyncio.to_thread(loaded.wait)
-        found = await images.SearchByImage(search, timeout=5)
-
-    assert len(found.results) == 1

@@ -9,12 +9,9 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
-from imagesearch.embedder.v1 import embedder_service_pb2_grpc as embedder_grpc
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
@@ -22,7 +19,7 @@ from service_kit.client import channel
 from tests.chaos import FULL
 from tests.chaos.generator import Load, generate
 from tests.chaos.loaded import Loaded
-from tests.helpers import a_picture, eventually, refusal
+from tests.helpers import a_picture
 
 WAVES, WAVE_S = (6, 20.0) if FULL else (2, 4.0)
 PAUSE_S = 2.0
@@ -112,36 +109,3 @@ def report(alone: Load, waves: list[Load], health: Health) -> None:
             f" answers p50/p99 {answered[0] * 1000:.0f}/{answered[1] * 1000:.0f} ms"
             f" refusals p50/p99 {refused[0] * 1000:.1f}/{refused[1] * 1000:.1f} ms {wave.codes}"
         )
-
-
-async def test_the_gateway_passes_on_when_to_come_back_if_the_embedder_refuses(
-    loaded: Loaded, new_index: str
-) -> None:
-    """Its queue may be full of others' calls; how long they take it knows best."""
-    await store(loaded.addresses["gateway"], new_index)
-    picture = a_picture(1, 600)
-    many = embedder_pb.EmbedRequest(inputs=[embedder_pb.EmbedInput(image=picture)] * 256)
-    search = pb.SearchByImageRequest(index=new_index, image=picture)
-    async with channel(loaded.addresses["embedder_service"]) as to_embedder:
-        embedder = embedder_grpc.EmbedderServiceStub(to_embedder)
-        async with channel(loaded.addresses["gateway"]) as to_gateway:
-            images = pb_grpc.ImageSearchServiceStub(to_gateway)
-            filling = [embedder.Embed(many, timeout=60) for _ in range(2)]  # all 512 places
-
-            async def queue_is_full() -> None:
-                refused = await refusal(embedder.Embed(many, timeout=60))
-                assert refused.reason == "QUEUE_FULL"
-
-            await eventually(queue_is_full, pause_s=0.0)
-            refused = await refusal(images.SearchByImage(search, timeout=10))
-            for call in filling:
-                call.cancel()
-
-            async def found() -> None:
-                assert (await images.SearchByImage(search, timeout=10)).results
-
-            await eventually(found)
-
-    assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert refused.reason == "QUEUE_FULL"
-    assert refused.retry

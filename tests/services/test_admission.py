@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -13,12 +14,17 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from imagesearch.embedder.v1 import embedder_service_pb2 as pb
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc as pb_grpc
+from imagesearch.gateway.v1 import image_search_service_pb2, image_search_service_pb2_grpc
 
+import gateway.server
+import gateway.settings
+from embedder_service.errors import QueueFullError
+from imagesearch_client.errors import OverloadedError, from_rpc_error
 from service_kit.client import channel
 from service_kit.errors import StoppingError, UnavailableError
 from service_kit.server import Endpoint, serving
 from service_kit.settings import ServerSettings
-from tests.helpers import eventually, refusal
+from tests.helpers import a_picture, eventually, refusal
 
 if TYPE_CHECKING:
     from imagesearch.embedder.v1.embedder_service_pb2_grpc import EmbedderServiceAsyncStub
@@ -36,6 +42,7 @@ class Servicer(pb_grpc.EmbedderServiceServicer):
         running: Calls being worked on.
         most: Most of them at a time.
         begun: Calls that were.
+        address: Of its server.
     """
 
     def __init__(self, work: Work) -> None:
@@ -43,6 +50,7 @@ class Servicer(pb_grpc.EmbedderServiceServicer):
         self.running = 0
         self.most = 0
         self.begun = 0
+        self.address = ""
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:
         await self._run()
@@ -74,8 +82,8 @@ async def server(
         _NAME, lambda to: pb_grpc.add_EmbedderServiceServicer_to_server(servicer, to)
     )
     async with serving(ServerSettings(grace_s=0, **settings), [endpoint]) as port:
-        address = f"127.0.0.1:{port}"
-        async with channel(address, idempotent=[EMBED[1:]]) as opened:
+        servicer.address = f"127.0.0.1:{port}"
+        async with channel(servicer.address, idempotent=[EMBED[1:]]) as opened:
             yield servicer, pb_grpc.EmbedderServiceStub(opened), opened
 
 
@@ -268,6 +276,39 @@ class TestStreams:
             assert (await third.read()).request_id == "2"
             third.cancel()
             streams[1].cancel()
+
+
+class TestGateway:
+    async def test_what_the_embedder_refuses_is_passed_on_with_when_to_come_back(
+        self, search_address: str
+    ) -> None:
+        """Its queue may be full of others' calls; how long they take it knows best."""
+
+        async def refuse() -> None:
+            raise QueueFullError(512, timedelta(seconds=7))
+
+        async with server(refuse) as (embedder, _, _c):
+            settings = gateway.settings.Settings(
+                listen="127.0.0.1:0",
+                embedder=embedder.address,
+                search=search_address,
+                store_url="memory://",
+                grace_s=0,
+            )
+            async with (
+                gateway.server.running(settings) as port,
+                channel(f"127.0.0.1:{port}") as opened,
+            ):
+                images = image_search_service_pb2_grpc.ImageSearchServiceStub(opened)
+                request = image_search_service_pb2.SearchByImageRequest(image=a_picture(1))
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await images.SearchByImage(request, timeout=30)
+
+        refused = from_rpc_error(caught.value)
+        assert isinstance(refused, OverloadedError)
+        assert refused.reason == "QUEUE_FULL"
+        assert refused.retry_after == timedelta(seconds=7)
+        assert embedder.begun == 1
 
 
 class TestRetries:

@@ -9,7 +9,7 @@ def busy(pace: Pace, a_second: float, seconds: float, now: float = 100.0) -> flo
     while now < end:
         pace.full(now)
         now += 1 / a_second
-        pace.ended(pace.limit - 1, now)
+        pace.ended(pace.limit - 1, now, True)
     return now
 
 
@@ -55,7 +55,7 @@ def test_few_callers_say_nothing_of_the_server() -> None:
     pace.full(100.0)
 
     for second in range(100):
-        pace.ended(1, 100.0 + second)
+        pace.ended(1, 100.0 + second, True)
 
     assert pace.limit == 64
     assert pace.rate is None
@@ -68,3 +68,14 @@ def test_without_a_bound_of_time_only_the_number_counts() -> None:
 
     assert pace.limit == 512
     assert pace.rate is not None
+
+
+def test_calls_that_come_to_the_end_of_their_time_do_not_make_a_server_fast() -> None:
+    """Else it would go on to take more than it can answer."""
+    pace = Pace(64, 512, 2.0)
+    pace.full(100.0)
+
+    for number in range(1, 1001):  # a hundred end in a second, and ten of them are answered
+        pace.ended(60, 100.0 + number / 100, number % 10 == 0)
+
+    assert 15 <= pace.limit <= 22
