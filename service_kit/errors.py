@@ -200,6 +200,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, service: str) -> Exception:
     status = rpc_status.from_call(call)
     if status is not None:
         return from_status(status)
+    if error.code() is grpc.StatusCode.CANCELLED:  # not by us: that is no error of the call
+        return UnavailableError(f"{service} ended the call")
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         return UnavailableError(f"{service} does not answer")
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:

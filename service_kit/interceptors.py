@@ -134,6 +134,11 @@ async def statuses(call: Call, context: "Context") -> AsyncIterator[None]:
         await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
 
 
+# A call ends so long before its time is over, or this part of a short time. Else grpc might cancel
+# it in the same moment, and the caller be told that it was cancelled.
+_EARLY_S, _EARLY = 0.01, 0.02
+
+
 def deadline(max_seconds: float) -> "Around":
     """Notes the call's deadline. Calls that are no streams get one if they bring none.
 
@@ -151,7 +156,7 @@ def deadline(max_seconds: float) -> "Around":
         seconds = max_seconds if left is None else min(left, max_seconds)
         deadlines.begin(seconds)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds - min(_EARLY_S, seconds * _EARLY)):
                 yield
         except TimeoutError as error:
             raise DeadlineError(f"the call took longer than its {seconds:.3g} s") from error
