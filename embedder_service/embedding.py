@@ -99,6 +99,7 @@ class Embedder:
             StoppingError: The server stops.
             DeadlineError: The call's time was over before all were computed.
         """
+        deadlines.check("the inputs were queued")
         expires_at = time.monotonic() + deadlines.remaining(float("inf"))
         places = self._enter(inputs, expires_at)
         try:

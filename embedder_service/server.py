@@ -72,7 +72,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         stopping = asyncio.Event()
         pairs = list(zip(models, embedders, strict=True))
-        servicer = EmbedderServicer(pairs, bounds, stopping)
+        servicer = EmbedderServicer(pairs, bounds, stopping, settings.max_idle_s)
 
         async def check() -> None:
             for embedder in embedders:

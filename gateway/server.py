@@ -130,6 +130,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 settings.max_in_flight,
                 stopping,
                 metrics,
+                settings.max_idle_s,
             ),
             Diagnosing(settings, embedder, search, store, _NAME),
         )

@@ -18,6 +18,7 @@ from imagesearch.common.v1 import server_service_pb2_grpc
 from prometheus_client import CollectorRegistry, Gauge
 
 from service_kit import about, interceptors, metering, request_context, tracing
+from service_kit.admission import Admission, AdmissionInterceptor, Limits
 from service_kit.identity import entrance
 from service_kit.identity.errors import IdentityError
 from service_kit.identity.exposure import warn_if_open
@@ -77,6 +78,8 @@ async def serving(
     Then: health says NOT_SERVING, new calls are refused, running calls get
     `settings.grace_s` to end, what is left is cancelled.
 
+    Calls that there is no room for are refused, but never health's.
+
     Health answers by name: "" and each endpoint say whether the work can be done
     (as `probe` finds), "liveness" that the process is up.
 
@@ -100,8 +103,9 @@ async def serving(
         interceptors.deadline(settings.max_call_s),
     )
     calls = interceptors.AroundInterceptor(around, metering.Metering(registry, names).wrap)
+    admission = AdmissionInterceptor(Admission(_limits(settings)), calls)
     server = grpc.aio.server(
-        interceptors=entrance.interceptors(guard, calls),
+        interceptors=entrance.interceptors(guard, admission, calls),
         options=_options(settings),
     )
     status = health.aio.HealthServicer()
@@ -190,6 +194,15 @@ async def _watch(probe: Probe, health_of: _Health) -> None:
         else:
             await health_of.set(True, "can do its work")
         await asyncio.sleep(probe.interval_s)
+
+
+def _limits(settings: ServerSettings) -> Limits:
+    return Limits(
+        calls=settings.max_calls,
+        streams=settings.max_streams,
+        request_bytes=settings.max_request_bytes,
+        wait_s=settings.max_wait_s,
+    )
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -3,7 +3,7 @@
 import sys
 from typing import Literal, TypeVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -69,6 +69,24 @@ class ServerSettings(ProcessSettings, IdentitySettings):
 
     max_concurrent_streams: PositiveInt = 1000
     """Most calls at a time on one connection."""
+
+    max_calls: PositiveInt = 1024
+    """Most calls answered at a time that are no streams. Beyond it they get RESOURCE_EXHAUSTED at
+    once, and when to come back."""
+
+    max_streams: PositiveInt = 1024
+    """Most streams at a time, over all connections. Beyond it likewise."""
+
+    max_request_bytes: PositiveInt = 512 * 1024 * 1024
+    """Most bytes of the requests of calls being answered that are no streams. Beyond it likewise.
+    More takes more memory."""
+
+    max_wait_s: NonNegativeFloat = 0.0
+    """Calls are refused that could not be answered within so many seconds, at the pace measured
+    under load, even where there are fewer than `max_calls`. 0: not."""
+
+    max_idle_s: PositiveFloat = 300.0
+    """Longest that a stream may stay open on which nothing comes and nothing is answered."""
 
 
 def read(settings: type[S]) -> S:
