@@ -113,6 +113,8 @@ def measure(data: bytes, limits: ImageLimits) -> tuple[int, int]:
     with _opened(data, limits) as image:
         width, height = image.size
         turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        if image.format == "TIFF":  # whose size is told as it will be when it is loaded
+            turned = False
         return (height, width) if turned else (width, height)
 
 
@@ -164,10 +166,10 @@ def _read(image: Image.Image, at_least: int | None) -> DecodedImage:
     width, height = image.size
     fmt = "JPEG" if image.format == "MPO" else image.format or ""
     exif = image.getexif()
-    orientation = exif.get(ExifTags.Base.Orientation, 1)
     if at_least is not None and fmt == "JPEG" and image.mode in {"RGB", "L", "YCbCr"}:
         image.draft(None, (at_least, at_least))
     image.load()
+    orientation = exif.get(ExifTags.Base.Orientation, 1)  # 1 where loading has turned it (TIFF)
     if orientation in _TURNED:
         width, height = height, width
     # Asked for nothing, `exif_transpose` copies all pixels.

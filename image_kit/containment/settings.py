@@ -11,8 +11,9 @@ class DecodingSettings(ProcessSettings):
 
     decode_processes: NonNegativeInt | None = None
     """Processes that decode images, apart from the service: a file that breaks a decoder costs
-    only itself. Each takes some 40 MB. Not set: as many as images are decoded at a time. 0: images
-    are decoded in threads of the service, for development and very small machines."""
+    only itself. Each takes some 40 MB, after large images up to 100. Not set: as many as images
+    are decoded at a time. 0: images are decoded in threads of the service, for development and
+    very small machines."""
 
     decode_timeout_s: PositiveFloat = 10.0
     """Longest that the decoding of one image may take; beyond it the image is refused."""
