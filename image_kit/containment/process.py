@@ -137,6 +137,7 @@ class DecodingProcess:
         }
         self._memory[: len(data)] = data
         try:
+            self._connection.settimeout(self._seconds)
             frames.send(self._connection, request)
         except OSError as error:
             raise DeadError(self._how_it_ended()) from error
