@@ -10,10 +10,11 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
+from image_kit.containment.settings import DecodingSettings
 from service_kit.settings import ServerSettings
 
 
-class Settings(ServerSettings):
+class Settings(ServerSettings, DecodingSettings):
     """Serves image search over gRPC: all that a client needs."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
