@@ -25,7 +25,8 @@ class ProcessSettings(BaseSettings):
     """Address to serve on, as host:port. Port 0 takes a free one."""
 
     grace_s: float = Field(default=20.0, ge=0)
-    """Seconds that running calls are given when the service stops."""
+    """Seconds that running calls are given when the service stops, of which the first (at most a
+    quarter) is for clients to go elsewhere."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log lines to write."""
@@ -45,6 +46,10 @@ class ServerSettings(ProcessSettings):
 
     max_concurrent_streams: PositiveInt = 1000
     """Most calls at a time on one connection."""
+
+    max_connection_age_s: PositiveFloat = 600.0
+    """Seconds after which clients are asked to connect anew: they look up the addresses again,
+    and find replicas that have joined. No call fails by it; streams may go on for an hour more."""
 
 
 def read(settings: type[S]) -> S:
