@@ -223,13 +223,13 @@ class _Way:
             size = min(size, max(1, fault.bandwidth // 20))
         for start in range(0, len(chunk), size or 1):
             piece = chunk[start : start + size]
-            writer.write(piece)
-            await writer.drain()
             pause_s = fault.slice_pause_s
             if fault.bandwidth:
                 pause_s += len(piece) / fault.bandwidth
             if pause_s:
                 await asyncio.sleep(pause_s)
+            writer.write(piece)
+            await writer.drain()
         return not fault.limit_bytes or self._passed < fault.limit_bytes
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from tests.chaos.proxy import Fault, Proxy
 
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connect = Callable[[Proxy], Awaitable[Pair]]
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,9 +35,19 @@ async def proxy() -> AsyncIterator[Proxy]:
     await server.wait_closed()
 
 
-async def connect(proxy: Proxy) -> Pair:
-    host, _, port = proxy.address.partition(":")
-    return await asyncio.open_connection(host, int(port))
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def connected(proxy: Proxy) -> Pair:
+        host, _, port = proxy.address.partition(":")
+        pair = await asyncio.open_connection(host, int(port))
+        writers.append(pair[1])
+        return pair
+
+    yield connected
+    for writer in writers:
+        writer.close()
 
 
 async def asked(pair: Pair, data: bytes = b"hello", timeout_s: float = 10.0) -> float:
@@ -49,7 +60,7 @@ async def asked(pair: Pair, data: bytes = b"hello", timeout_s: float = 10.0) -> 
     return time.monotonic() - began
 
 
-async def test_everything_passes_while_all_is_well(proxy: Proxy) -> None:
+async def test_everything_passes_while_all_is_well(connect: Connect, proxy: Proxy) -> None:
     await asked(await connect(proxy), bytes(range(256)) * 4_000)
 
     assert proxy.connections == 1
@@ -65,7 +76,9 @@ async def test_everything_passes_while_all_is_well(proxy: Proxy) -> None:
     ],
     ids=["latency", "jitter", "bandwidth", "slices"],
 )
-async def test_what_is_slow_arrives_whole(proxy: Proxy, fault: Fault, at_least_s: float) -> None:
+async def test_what_is_slow_arrives_whole(
+    connect: Connect, proxy: Proxy, fault: Fault, at_least_s: float
+) -> None:
     pair = await connect(proxy)
     await asked(pair)
 
@@ -77,7 +90,9 @@ async def test_what_is_slow_arrives_whole(proxy: Proxy, fault: Fault, at_least_s
     assert await asked(pair) < took
 
 
-async def test_a_black_hole_gives_back_what_it_took_when_it_is_over(proxy: Proxy) -> None:
+async def test_a_black_hole_gives_back_what_it_took_when_it_is_over(
+    connect: Connect, proxy: Proxy
+) -> None:
     pair = await connect(proxy)
     await asked(pair)
 
@@ -90,7 +105,9 @@ async def test_a_black_hole_gives_back_what_it_took_when_it_is_over(proxy: Proxy
         assert await pair[0].readexactly(4) == b"one "
 
 
-async def test_a_reset_ends_connections_that_there_are_and_new_ones(proxy: Proxy) -> None:
+async def test_a_reset_ends_connections_that_there_are_and_new_ones(
+    connect: Connect, proxy: Proxy
+) -> None:
     pair = await connect(proxy)
     await asked(pair)
 
@@ -105,7 +122,9 @@ async def test_a_reset_ends_connections_that_there_are_and_new_ones(proxy: Proxy
 
 
 @pytest.mark.parametrize("slow_close_s", [0.0, 0.3])
-async def test_a_limit_ends_a_connection_in_the_middle(proxy: Proxy, slow_close_s: float) -> None:
+async def test_a_limit_ends_a_connection_in_the_middle(
+    connect: Connect, proxy: Proxy, slow_close_s: float
+) -> None:
     reader, writer = await connect(proxy)
 
     proxy.break_(Fault(limit_bytes=1_000, slow_close_s=slow_close_s), "down")
@@ -118,7 +137,9 @@ async def test_a_limit_ends_a_connection_in_the_middle(proxy: Proxy, slow_close_
     assert time.monotonic() - began >= slow_close_s
 
 
-async def test_an_abandoned_connection_is_silent_and_new_ones_work(proxy: Proxy) -> None:
+async def test_an_abandoned_connection_is_silent_and_new_ones_work(
+    connect: Connect, proxy: Proxy
+) -> None:
     pair = await connect(proxy)
     await asked(pair)
 
@@ -129,7 +150,7 @@ async def test_an_abandoned_connection_is_silent_and_new_ones_work(proxy: Proxy)
     await asked(await connect(proxy))
 
 
-async def test_without_a_server_connections_are_reset(free_port: int) -> None:
+async def test_without_a_server_connections_are_reset(connect: Connect, free_port: int) -> None:
     async with Proxy(f"127.0.0.1:{free_port}") as proxy:
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await asked(await connect(proxy))
