@@ -50,9 +50,11 @@ def channel(
         ("grpc.service_config", json.dumps(config)),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
-        # A connection that died without a word is replaced after half a minute.
+        # A connection that died without a word is replaced after half a minute. The ping that
+        # finds it may be one that measures bandwidth, which counts by its own timeout.
         ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 30_000),
         ("grpc.http2.max_pings_without_data", 0),  # or they would become rarer
         # A service that was away is found again within seconds, not minutes.
         ("grpc.initial_reconnect_backoff_ms", 200),
