@@ -37,7 +37,8 @@ class ProcessSettings(BaseSettings):
     """Address to serve on, as host:port. Port 0 takes a free one."""
 
     grace_s: float = Field(default=20.0, ge=0)
-    """Seconds that running calls are given when the service stops."""
+    """Seconds that running calls are given when the service stops, of which the first (at most a
+    quarter) is for clients to go elsewhere."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log lines to write."""
@@ -87,6 +88,10 @@ class ServerSettings(ProcessSettings, IdentitySettings):
 
     max_idle_s: PositiveFloat = 300.0
     """Longest that a stream may stay open on which nothing comes and nothing is answered."""
+
+    max_connection_age_s: PositiveFloat = 600.0
+    """Seconds after which clients are asked to connect anew: they look up the addresses again,
+    and find replicas that have joined. No call fails by it; streams may go on for an hour more."""
 
 
 def read(settings: type[S]) -> S:
