@@ -18,6 +18,7 @@ from gateway.classification_rpcs import ClassificationRpcs
 from gateway.clients.embedder import Embedder, open_embedder
 from gateway.clients.search import Search, open_search
 from gateway.composed_search import ComposedSearch
+from gateway.diagnosing import Diagnosing
 from gateway.duplicates.finding import Duplicates
 from gateway.duplicates.neighbours import Neighbours
 from gateway.duplicates.reporting import Reporter
@@ -60,16 +61,17 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
     timeouts = (settings.call_timeout_s, settings.image_timeout_s)
+    key = settings.backend_api_key.get_secret_value() if settings.backend_api_key else ""
     async with AsyncExitStack() as stack:
         embedder = Embedder(
             await stack.enter_async_context(
-                open_embedder(settings.embedder, settings.max_message_bytes)
+                open_embedder(settings.embedder, settings.max_message_bytes, key)
             ),
             *timeouts,
         )
         search = Search(
             await stack.enter_async_context(
-                open_search(settings.search, settings.max_message_bytes)
+                open_search(settings.search, settings.max_message_bytes, key)
             ),
             *timeouts,
         )
@@ -120,6 +122,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 settings.max_in_flight,
                 stopping,
             ),
+            Diagnosing(settings, embedder, search, store, _NAME),
         )
 
         async def check() -> None:

@@ -1,6 +1,6 @@
 """The gateway's settings: GATEWAY_* in the environment, or flags."""
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServerSettings
@@ -19,6 +19,10 @@ class Settings(ServerSettings):
 
     search: str = "127.0.0.1:50052"
     """search_service, as host:port or any gRPC name."""
+
+    backend_api_key: SecretStr | None = None
+    """Key sent to embedder_service and search_service, with the scopes search and ingest for all
+    indexes. None: they ask for none. GATEWAY_BACKEND_API_KEY_FILE names a file of it instead."""
 
     store_url: str = "file://.imagesearch/store"
     """Where originals and thumbnails are kept, as fsspec names it: file://FOLDER,

@@ -4,6 +4,9 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
+
+from imagesearch_cli.credentials import api_key
 from imagesearch_client import (
     AsyncClient,
     DeadlineError,
@@ -29,9 +32,9 @@ class CliError(Exception):
 async def connected(address: str, timeout: float = 30.0) -> AsyncIterator[AsyncClient]:
     """Opens a connection; turns failed calls inside the block into CliError.
 
-    IMAGESEARCH_API_KEY is sent along, and IMAGESEARCH_TLS=1 encrypts.
+    The key of the options or of IMAGESEARCH_API_KEY is sent along; IMAGESEARCH_TLS=1 encrypts.
     """
-    key = os.environ.get("IMAGESEARCH_API_KEY", "")
+    key = api_key()
     tls = os.environ.get("IMAGESEARCH_TLS", "") not in ("", "0")
     async with AsyncClient(address, timeout=timeout, api_key=key, tls=tls) as client:
         try:
@@ -47,6 +50,11 @@ def explain(error: ImageSearchError, address: str) -> CliError:
             f"No gateway answers at {address}. Start one with `make run`, "
             "or name another with --gateway.",
             exit_code=3,
+        )
+    if error.code is grpc.StatusCode.UNAUTHENTICATED:
+        return CliError(
+            f"{address} asks for a valid key: set IMAGESEARCH_API_KEY, or name a file of it with "
+            "`imagesearch --api-key-file`."
         )
     away = isinstance(error, UnavailableError | DeadlineError)
     return CliError("\n".join(violations(error)) or error.message, exit_code=3 if away else 1)

@@ -6,8 +6,11 @@ from imagesearch_cli import (
     classification,
     collect,
     compose,
+    credentials,
+    doctor,
     duplicates,
     index,
+    keys,
     search,
     status,
     tagging,
@@ -21,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.callback()(credentials.use)
 index.register(app)
 app.add_typer(collect.app, name="collect")
 search.register(app)
@@ -31,6 +35,8 @@ versions.register(app)
 duplicates.register(app)
 transfer.register(app)
 status.register(app)
+doctor.register(app)
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from imagesearch_cli.connection import CliError, explain
+from imagesearch_cli.credentials import api_key
 from imagesearch_cli.options import AsJson, Index, notes, print_json, run
 from imagesearch_client import ImageSearchError, UnavailableError
 from imagesearch_ingest import transfer
@@ -44,7 +45,7 @@ def export(
         notes.print(f"{written} of {total} documents")
 
     async def work() -> int:
-        async with search_client(search) as client:
+        async with search_client(search, api_key()) as client:
             return await transfer.export(client, index, folder, progress)
 
     count = _run(work, search)
@@ -81,7 +82,7 @@ def import_(
 
     async def work() -> None:
         with closing(Journal(journal_file or default_file())) as journal:
-            async with search_client(search) as client:
+            async with search_client(search, api_key()) as client:
                 await transfer.import_(client, files, index, journal, progress)
 
     _run(work, search)

@@ -3,18 +3,17 @@
 import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import fsspec
 import pyarrow.parquet as pq
-from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 from imagesearch.search.v1 import search_service_pb2 as pb
 
 from imagesearch_client.errors import ImageSearchError
 from imagesearch_ingest import document_tables
-from imagesearch_ingest.search_client import Row, SearchClient, search_client
+from imagesearch_ingest.search_client import Row, SearchClient, search_client, to_vector
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,12 @@ class ToSearch:
     Attributes:
         address: Of search_service.
         index: Name of the index; it is made if there is none.
+        api_key: Sent along; "": none is.
     """
 
     address: str
     index: str
+    api_key: str = field(default="", repr=False)
 
     async def write(
         self, shard: str, index: index_pb.Index, batches: Iterator[Sequence[Row]]
@@ -69,7 +70,7 @@ class ToSearch:
         """
         documents = 0
         refused: list[tuple[str, str]] = []
-        async with search_client(self.address) as client:
+        async with search_client(self.address, self.api_key) as client:
             there = await self._index(client, index)
             if there.space != index.space:
                 raise ValueError(
@@ -127,9 +128,7 @@ class ToParquet:
         ):
             for batch in batches:
                 listed = [
-                    pb.ListedDocument(
-                        document=document, vector=types.Vector(values=vector, space=index.space)
-                    )
+                    pb.ListedDocument(document=document, vector=to_vector(vector, index.space))
                     for document, vector in batch
                 ]
                 table.write_batch(document_tables.batch(listed, schema))

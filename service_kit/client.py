@@ -6,6 +6,8 @@ from typing import Any
 
 import grpc
 
+from service_kit.keyed_channel import KeyedChannel
+
 
 def channel(
     target: str,
@@ -13,6 +15,7 @@ def channel(
     idempotent: Iterable[str] = (),
     max_message_bytes: int = 32 * 1024 * 1024,
     credentials: grpc.ChannelCredentials | None = None,
+    api_key: str = "",
 ) -> grpc.aio.Channel:
     """Opens a channel.
 
@@ -23,6 +26,7 @@ def channel(
             is, three attempts at most, and only while few of the calls fail.
         max_message_bytes: Largest message taken or sent.
         credentials: Of TLS; None: nothing is encrypted.
+        api_key: Sent with every call as "authorization: Bearer …". "": none is.
 
     Returns:
         The channel. It connects when it is first used, and again by itself.
@@ -54,5 +58,7 @@ def channel(
         ("grpc.use_local_subchannel_pool", 1),
     ]
     if credentials is not None:
-        return grpc.aio.secure_channel(target, credentials, options=options)
-    return grpc.aio.insecure_channel(target, options=options)
+        opened = grpc.aio.secure_channel(target, credentials, options=options)
+    else:
+        opened = grpc.aio.insecure_channel(target, options=options)
+    return KeyedChannel(opened, api_key) if api_key else opened

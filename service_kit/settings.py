@@ -4,13 +4,25 @@ import sys
 from typing import Literal, TypeVar
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
-from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from service_kit.identity.settings import IdentitySettings
+from service_kit.secret_files import SecretFiles
 
 S = TypeVar("S", bound="ProcessSettings")
 
 
 class ProcessSettings(BaseSettings):
-    """Base of all settings; an attribute's docstring is its `--help`."""
+    """Base of all settings; an attribute's docstring is its `--help`.
+
+    A secret may also be in a file, which NAME_FILE names instead of NAME.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -33,8 +45,20 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     """One JSON object a line, or text for people."""
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Adds the files that secrets are in."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
 
-class ServerSettings(ProcessSettings):
+
+class ServerSettings(ProcessSettings, IdentitySettings):
     """Base of every gRPC service's settings."""
 
     max_message_bytes: PositiveInt = 32 * 1024 * 1024
@@ -51,6 +75,9 @@ def read(settings: type[S]) -> S:
     """Reads settings from flags and the environment; ends the program if they are wrong."""
     try:
         return CliApp.run(settings)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors():
