@@ -16,6 +16,7 @@ COPY fetch_kit fetch_kit
 COPY image_kit image_kit
 COPY imagesearch_client imagesearch_client
 COPY imagesearch_collect imagesearch_collect
+COPY imagesearch_doctor imagesearch_doctor
 COPY imagesearch_ingest imagesearch_ingest
 COPY imagesearch_cli imagesearch_cli
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
