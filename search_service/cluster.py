@@ -213,6 +213,9 @@ def connect(settings: Settings, metrics: Metrics) -> AsyncElasticsearch:
     more: dict[str, Any] = {}
     if settings.elasticsearch_api_key is not None:
         more["api_key"] = settings.elasticsearch_api_key.get_secret_value()
+    if settings.elasticsearch_password is not None:
+        password = settings.elasticsearch_password.get_secret_value()
+        more["basic_auth"] = (settings.elasticsearch_user, password)
     if settings.elasticsearch_ca_certs is not None:
         more["ca_certs"] = str(settings.elasticsearch_ca_certs)
     if settings.elasticsearch_fingerprint:
