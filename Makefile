@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint check lock audit licences sbom protos clean
+.PHONY: help install run test chaos lint check lock audit licences sbom protos clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -35,6 +35,9 @@ run: $(VENV)/.run ## Start everything, index sample photos (or IMAGES=folder), s
 
 test: $(VENV)/.dev ## Run the whole test suite
 	$(BIN)/python -m pytest
+
+chaos: $(VENV)/.dev ## Break everything at full size (hours), or ONLY=test_kills.py; figures go into JSON=chaos.json
+	CHAOS=1 CHAOS_JSON='$(or $(JSON),chaos.json)' $(BIN)/python -m pytest $(if $(ONLY),tests/chaos/$(ONLY),tests/chaos)
 
 lint: $(VENV)/.dev ## Check style, types, contracts, and that the stubs are up to date
 	$(BIN)/ruff check .

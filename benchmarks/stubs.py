@@ -20,6 +20,7 @@ from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
 from imagesearch_ingest.search_client import to_vector
+from service_kit.health import LIVENESS
 
 DIMENSIONS = 512
 SPACE = "stub@sha256:0000000000000000"
@@ -74,7 +75,11 @@ async def serve(what: str, address: str) -> None:
         pb_grpc.add_ImageSearchServiceServicer_to_server(StubGateway(), server)  # type: ignore[abstract]
     else:
         embedder_grpc.add_EmbedderServiceServicer_to_server(StubEmbedder(), server)  # type: ignore[abstract]
-    for name in ("", embedder_pb.DESCRIPTOR.services_by_name["EmbedderService"].full_name):
+    for name in (
+        "",
+        LIVENESS,
+        embedder_pb.DESCRIPTOR.services_by_name["EmbedderService"].full_name,
+    ):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
     server.add_insecure_port(address)
     await server.start()

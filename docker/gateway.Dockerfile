@@ -1,16 +1,40 @@
 # gateway. Build from the root of the repository: docker build -f docker/gateway.Dockerfile .
-FROM python:3.12-slim
+# --build-arg PYTHON=python@sha256:… pins the base by its content.
+ARG PYTHON=python:3.12.12-slim-trixie
 
-WORKDIR /app
+FROM ${PYTHON} AS build
+WORKDIR /build
+RUN python -m venv /venv
+COPY requirements/build.txt requirements/gateway.txt requirements/
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/build.txt \
+ && /venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: \
+      -r requirements/gateway.txt
 COPY pyproject.toml README.md ./
 COPY protos protos
 COPY service_kit service_kit
 COPY fetch_kit fetch_kit
 COPY image_kit image_kit
 COPY gateway gateway
-RUN pip install --no-cache-dir -e '.[gateway,heic]'
-RUN mkdir /store && chown 65532 /store
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
+ && /venv/bin/pip install --no-cache-dir --no-deps /wheels/*.whl \
+ && /venv/bin/pip uninstall --yes pip
+
+FROM ${PYTHON}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="gateway" \
+      org.opencontainers.image.description="Image search: all that a client needs" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN pip uninstall --yes pip \
+ && useradd --uid 65532 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin imagesearch \
+ && mkdir /store && chown 65532:65532 /store
+COPY --from=build /venv /venv
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 VOLUME /store
-USER 65532
-EXPOSE 50050
+USER 65532:65532
+EXPOSE 50050 50060 9150
+HEALTHCHECK --interval=10s --timeout=5s --retries=3 --start-period=1m \
+  CMD ["python", "-m", "service_kit.check_health", "127.0.0.1:50050"]
 ENTRYPOINT ["python", "-m", "gateway"]

@@ -17,6 +17,7 @@ from embedder_service.intake import Embedded, Intake, Prepared, Vector
 from embedder_service.place import Place
 from embedder_service.preprocessing import ImageRecipe
 from embedder_service.tokens import TextRecipe, Tokens
+from image_kit.containment.decoders import Decoders
 from image_kit.decoding import ImageError, ImageLimits
 from service_kit import deadlines
 from service_kit.errors import DeadlineError, ServiceError, StoppingError
@@ -99,6 +100,7 @@ class Embedder:
             StoppingError: The server stops.
             DeadlineError: The call's time was over before all were computed.
         """
+        deadlines.check("the inputs were queued")
         expires_at = time.monotonic() + deadlines.remaining(float("inf"))
         places = self._enter(inputs, expires_at)
         try:
@@ -191,13 +193,14 @@ def image_intake(
     queue: Batcher[Pixels, Vector],
     recipe: ImageRecipe,
     limits: ImageLimits,
+    decoders: Decoders,
     workers: Workers,
     cache: VectorCache,
 ) -> Intake[Pixels]:
     """Takes image files to vectors of the model named; see Intake."""
 
     def prepare(data: bytes) -> Prepared[Pixels]:
-        return Prepared(recipe.prepare(data, limits))
+        return Prepared(recipe.prepare(data, limits, decoders))
 
     return Intake(f"image {model}", queue, prepare, workers, cache)
 

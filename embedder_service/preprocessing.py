@@ -1,7 +1,8 @@
 """Pictures to the pixels that a vision tower reads, by the model's own recipe.
 
-Runs in the decoding threads; nothing but the square of bytes that is left travels on to the
-model, which rescales and normalises them itself.
+Files are decoded and made smaller by `shrinking`, in processes of their own; the rest is done
+here, in threads. Nothing but the square of bytes that is left travels on to the model, which
+rescales and normalises them itself.
 """
 
 from collections.abc import Mapping
@@ -13,17 +14,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from image_kit.decoding import ImageLimits, decode
+from embedder_service.shrinking import IN_TORCH, resized_to, shrink, shrunk
+from image_kit.containment.decoders import Decoders, InThisProcess
+from image_kit.decoding import ImageLimits
 
-# A JPEG is decoded at 1/2, 1/4 or 1/8 of its size only while its shorter side keeps three times
-# what the model reads. Measured on photos and textures: cosine to the full decode above 0.999;
-# at twice it falls to 0.9988.
-_DECODE_AT_LEAST = 3
-
-# PyTorch resizes bytes twice as fast as Pillow, to within 2 of 255 of the same values. It must
-# resize all of a picture before the middle is cut out, so very long ones are left to Pillow.
-_IN_TORCH = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
-_LONGEST_IN_TORCH = 3
+_HERE = InThisProcess()
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,9 @@ class ImageRecipe:
         """Bytes of one prepared picture."""
         return self.side * self.side * 3
 
-    def prepare(self, data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
+    def prepare(
+        self, data: bytes, limits: ImageLimits, decoders: Decoders = _HERE
+    ) -> NDArray[np.uint8]:
         """Decodes a file and cuts out what the model sees.
 
         Returns:
@@ -86,39 +83,43 @@ class ImageRecipe:
 
         Raises:
             ImageError: The file cannot be used.
+            UnavailableError: There is no decoder.
         """
-        at_least = _DECODE_AT_LEAST * self.shortest_edge
-        return self.square(decode(data, limits, at_least).picture)
+        answer = decoders.run(
+            shrink,
+            data,
+            limits,
+            shortest_edge=self.shortest_edge,
+            side=self.side,
+            resample=int(self.resample),
+        )
+        width, height = answer.facts["size"]
+        pixels = np.frombuffer(answer.parts[0], np.uint8).reshape(height, width, 3)
+        return self._cut(pixels, bool(answer.facts["square"]))
 
     def square(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """Resizes the shorter side and cuts the middle.
+        """Resizes the shorter side of a decoded picture and cuts the middle.
 
         Returns:
             (side, side, 3), RGB.
         """
-        # What no JPEG decoder has made smaller: averaging whole blocks first is as exact.
-        if (factor := min(picture.size) // (_DECODE_AT_LEAST * self.shortest_edge)) > 1:
-            picture = picture.reduce(factor)
-        width, height = picture.size
-        longer = int(self.shortest_edge * max(width, height) / min(width, height))
-        wide, high = (
-            (longer, self.shortest_edge) if width > height else (self.shortest_edge, longer)
-        )
+        smaller, is_square = shrunk(picture, self.shortest_edge, self.side, self.resample)
+        return self._cut(np.asarray(smaller), is_square)
+
+    def _cut(self, pixels: NDArray[np.uint8], is_square: bool) -> NDArray[np.uint8]:
+        if is_square:
+            return pixels.reshape(self.side, self.side, 3)
+        height, width, _ = pixels.shape
+        wide, high = resized_to((width, height), self.shortest_edge)
         left, top = (wide - self.side) // 2, (high - self.side) // 2
-        method = _IN_TORCH.get(self.resample)
-        if method and longer <= _LONGEST_IN_TORCH * self.shortest_edge:
-            resized = _resized(np.array(picture), (high, wide), method)
-            return resized[top : top + self.side, left : left + self.side]
-        # Resizing only the part that is kept gives the same pixels, and keeps a picture of
-        # 30,000 x 1 from becoming gigabytes.
-        across, down = width / wide, height / high
-        box = (left * across, top * down, (left + self.side) * across, (top + self.side) * down)
-        return np.asarray(picture.resize((self.side, self.side), self.resample, box=box))
+        resized = _resized(pixels, (high, wide), IN_TORCH[self.resample])
+        return resized[top : top + self.side, left : left + self.side]
 
 
 def _resized(pixels: NDArray[np.uint8], size: tuple[int, int], method: str) -> NDArray[np.uint8]:
     """Resizes (H, W, 3) to `size`, height first."""
-    planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # (1, 3, H, W), a view
+    writable = pixels if pixels.flags.writeable else pixels.copy()  # PyTorch warns of others
+    planes = torch.from_numpy(writable).permute(2, 0, 1)[None]  # (1, 3, H, W), a view
     with torch.inference_mode():
         resized = torch.nn.functional.interpolate(planes, size, mode=method, antialias=True)
     result: NDArray[np.uint8] = resized[0].permute(1, 2, 0).numpy()

@@ -23,7 +23,9 @@ from embedder_service.metrics import StatisticsCollector
 from embedder_service.model import ClipModel
 from embedder_service.servicer import EmbedderServicer
 from embedder_service.settings import Settings
+from embedder_service.shrinking import shrink
 from embedder_service.wire import Bounds
+from image_kit.containment.decoders import Decoders, open_decoders
 from image_kit.decoding import ImageLimits
 from service_kit.cores import physical_cores
 from service_kit.metrics import new_registry, serving_metrics, watch_workers
@@ -68,11 +70,11 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         registry = new_registry("embedder_service")
         registry.register(StatisticsCollector(embedders))
         registry.register(DeviceMemory(devices))
-        watch_workers(registry, builder.decoders, builder.tokenizers)
+        watch_workers(registry, builder.preparers, builder.tokenizers)
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         stopping = asyncio.Event()
         pairs = list(zip(models, embedders, strict=True))
-        servicer = EmbedderServicer(pairs, bounds, stopping)
+        servicer = EmbedderServicer(pairs, bounds, stopping, settings.max_idle_s)
 
         async def check() -> None:
             for embedder in embedders:
@@ -98,25 +100,32 @@ class _Builder:
         stack: AsyncExitStack,
         settings: Settings,
         threads: dict[str, list[Executor]],
-        decoders: Workers,
+        decoders: Decoders,
+        preparers: Workers,
         tokenizers: Workers,
+        limits: ImageLimits,
         *,
         ahead: bool,
     ) -> None:
         self._stack = stack
         self._settings = settings
         self._threads = threads
-        self.decoders = decoders
+        self._decoders = decoders
+        self.preparers = preparers
         self.tokenizers = tokenizers
         self._ahead = ahead
         self.cache = VectorCache(settings.cache_bytes)
-        self.image_limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+        self.image_limits = limits
 
     @classmethod
     async def enter(
         cls, stack: AsyncExitStack, settings: Settings, devices: Sequence[torch.device]
     ) -> "_Builder":
-        """Starts the threads; `stack` ends them."""
+        """Starts the threads and the decoding processes; `stack` ends them.
+
+        Raises:
+            StartError: The processes do not come up.
+        """
         on_gpu = devices[0].type != "cpu"
 
         def thread(name: str) -> Executor:
@@ -127,14 +136,19 @@ class _Builder:
         # would fight for the interpreter. On a processor each has its own, so that a text of
         # milliseconds does not wait for a batch of images of a second.
         texts = images if on_gpu else [thread(f"texts-{device}") for device in devices]
+        threads = settings.decode_threads or physical_cores()
+        limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+        bounds = settings.bounds(limits.max_pixels)
         return cls(
             stack,
             settings,
             {"images": images, "texts": texts},
             await stack.enter_async_context(
-                Workers("decode", settings.decode_threads or physical_cores())
+                open_decoders(settings.processes(threads), [shrink], limits, bounds)
             ),
+            await stack.enter_async_context(Workers("decode", threads)),
             await stack.enter_async_context(Workers("tokenize", 1)),
+            limits,
             ahead=on_gpu,
         )
 
@@ -153,10 +167,17 @@ class _Builder:
             model.texts.max_batch,
         )
         image_recipe, text_recipe = model.images.towers[0].recipe, model.texts.towers[0].recipe
-        name, decoders = model.images.model, self.decoders
         return Embedder(
             model.space,
-            image_intake(name, images, image_recipe, self.image_limits, decoders, self.cache),
+            image_intake(
+                model.images.model,
+                images,
+                image_recipe,
+                self.image_limits,
+                self._decoders,
+                self.preparers,
+                self.cache,
+            ),
             text_intake(model.texts.model, texts, text_recipe, self.tokenizers, self.cache),
             image_recipe.nbytes,
         )

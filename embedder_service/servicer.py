@@ -28,6 +28,7 @@ class EmbedderServicer(pb_grpc.EmbedderServiceServicer):
         models: The loaded models, each with what does its work; the default first.
         bounds: What requests must keep.
         stopping: Set when the server stops: streams then end after what they have read.
+        idle_s: Longest that nothing may come on a stream.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class EmbedderServicer(pb_grpc.EmbedderServiceServicer):
         models: Sequence[tuple[ClipModel, Embedder]],
         bounds: wire.Bounds,
         stopping: asyncio.Event,
+        idle_s: float,
     ) -> None:
         self._models = models
         self._infos = [info for model, _ in models for info in model.infos]
@@ -44,6 +46,7 @@ class EmbedderServicer(pb_grpc.EmbedderServiceServicer):
         self._most_streamed = 4 * max(info.max_batch for info in self._infos)
         self._bounds = bounds
         self._stopping = stopping
+        self._idle_s = idle_s
         self._started_at = timestamp_pb2.Timestamp()
         self._started_at.GetCurrentTime()
 
@@ -62,6 +65,7 @@ class EmbedderServicer(pb_grpc.EmbedderServiceServicer):
             self._begin,
             most=self._most_streamed,
             stopping=self._stopping,
+            idle_s=self._idle_s,
         )
         async with aclosing(answers):
             async for answer in answers:

@@ -7,13 +7,14 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from image_kit.containment.settings import DecodingSettings
 from service_kit.settings import ServerSettings
 
 Backend = Literal["auto", "torch", "openvino"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16", "int8"]
 
 
-class Settings(ServerSettings):
+class Settings(ServerSettings, DecodingSettings):
     """Serves CLIP embeddings over gRPC."""
 
     model_config = SettingsConfigDict(env_prefix="EMBEDDER_")

@@ -10,11 +10,11 @@ import grpc
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import search_service_pb2 as search_pb
 
-from gateway import pictures
 from gateway.clients.embedder import BulkEmbedder, Embedder
 from gateway.clients.search import BulkSearch, Search
+from gateway.pictures import Pictures, Prepared
 from gateway.store import ImageStore
-from image_kit.decoding import ImageError, ImageLimits
+from image_kit.decoding import ImageError
 from service_kit import tracing
 from service_kit.errors import RemoteError
 from service_kit.workers import Workers
@@ -47,7 +47,7 @@ class Indexing:
         search: Keeps documents.
         store: Keeps files.
         workers: Threads that look at images.
-        limits: Bounds of one image.
+        pictures: Looks at them.
         auto_create: Make indexes that are not there.
     """
 
@@ -57,14 +57,14 @@ class Indexing:
         search: Search,
         store: ImageStore,
         workers: Workers,
-        limits: ImageLimits,
+        pictures: Pictures,
         auto_create: bool,
     ) -> None:
         self._embedder = embedder
         self._search = search
         self._store = store
         self._workers = workers
-        self._limits = limits
+        self._pictures = pictures
         self._auto_create = auto_create
         self._ensured: set[str] = set()
         self._ensuring = asyncio.Lock()
@@ -92,7 +92,7 @@ class Indexing:
         await self._ensure(index)
         try:
             with tracing.span("prepare"):
-                seen = await self._workers.run(pictures.prepare, upload.content, self._limits)
+                seen = await self._workers.run(self._pictures.prepare, upload.content)
         except ImageError as error:
             raise error.at(_CONTENT) from error
         vector = await embedder.embed_image(upload.content, _CONTENT)
@@ -161,7 +161,7 @@ class Session:
         return stored
 
 
-def _document(upload: Upload, seen: pictures.Prepared) -> types.Document:
+def _document(upload: Upload, seen: Prepared) -> types.Document:
     document = types.Document()
     document.CopyFrom(upload.document)
     document.image_id = hashlib.sha256(upload.content).hexdigest()

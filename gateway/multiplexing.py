@@ -8,8 +8,9 @@ from typing import Generic, Protocol, TypeVar
 
 import grpc
 
+from service_kit import deadlines
 from service_kit.deadlines import remaining
-from service_kit.errors import StoppingError, UnavailableError, from_rpc_error
+from service_kit.errors import DeadlineError, StoppingError, UnavailableError, from_rpc_error
 
 
 class Numbered(Protocol):
@@ -50,14 +51,19 @@ class Multiplexer(Generic[Q, A]):
 
         Raises:
             ServiceError: There is none; whether the request was acted on is not known.
+            DeadlineError: The caller's time is over.
         """
+        deadlines.check(f"{self._service} was asked")
+        seconds = remaining(self._timeout_s)
         if self._stream is None or self._stream.ended:
             self._stream = self._context.run(_Stream, self._open, self._service)
         request.request_id = str(next(self._ids))
         try:
-            async with asyncio.timeout(remaining(self._timeout_s)):
+            async with asyncio.timeout(seconds):
                 return await self._stream.ask(request)
         except TimeoutError as error:
+            if seconds < self._timeout_s:
+                raise DeadlineError(f"{self._service} did not answer in time") from error
             raise UnavailableError(f"{self._service} does not answer in time") from error
 
     async def close(self) -> None:

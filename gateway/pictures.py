@@ -1,17 +1,20 @@
 """What is kept of an image beside its bytes: size, hash, date, thumbnail."""
 
-import io
 from dataclasses import dataclass
 from datetime import datetime
 
 import imagehash
+import numpy as np
+from imagesearch.gateway.v1 import queries_pb2 as queries_pb
+from numpy.typing import NDArray
 from PIL import Image
 
-from image_kit.decoding import ImageLimits, decode
+from gateway import looking
+from gateway.regions import pixels_of
+from image_kit.containment.decoders import Decoders, InThisProcess
+from image_kit.decoding import ImageLimits
 
-THUMBNAIL_SIDE = 512
 THUMBNAIL_TYPE = "image/jpeg"
-_QUALITY = 85
 
 
 @dataclass(frozen=True)
@@ -35,32 +38,93 @@ class Prepared:
     thumbnail: bytes
 
 
-def prepare(data: bytes, limits: ImageLimits) -> Prepared:
-    """Looks at an encoded image.
+class Pictures:
+    """Looks at encoded images. Its methods block: they are for worker threads.
 
-    The hash is pHash (Zauner 2010, "Implementation and Benchmarking of Perceptual
-    Image Hash Functions"), by ImageHash.
-
-    Raises:
-        ImageError: It cannot be decoded, or is beyond the limits.
+    Args:
+        limits: Bounds of one image.
+        decoders: Where files are decoded.
     """
-    image = decode(data, limits, at_least=THUMBNAIL_SIDE)
-    small = image.picture
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_QUALITY)
-    return Prepared(
-        width=image.width,
-        height=image.height,
-        format=image.format,
-        phash=str(imagehash.phash(small)),
-        captured_at=image.captured_at,
-        thumbnail=buffer.getvalue(),
-    )
+
+    def __init__(self, limits: ImageLimits, decoders: Decoders | None = None) -> None:
+        self.limits = limits
+        self._decoders = decoders or InThisProcess()
+
+    def prepare(self, data: bytes) -> Prepared:
+        """Looks at an image.
+
+        The hash is pHash (Zauner 2010, "Implementation and Benchmarking of Perceptual
+        Image Hash Functions"), by ImageHash.
+
+        Raises:
+            ImageError: It cannot be decoded, or is beyond the limits.
+            UnavailableError: There is no decoder.
+        """
+        answer = self._decoders.run(looking.look, data, self.limits)
+        thumbnail, grey = answer.parts
+        square = Image.frombytes("L", (looking.HASHED_SIDE, looking.HASHED_SIDE), bytes(grey))
+        taken = answer.facts["captured_at"]
+        return Prepared(
+            width=int(answer.facts["width"]),
+            height=int(answer.facts["height"]),
+            format=str(answer.facts["format"]),
+            phash=str(imagehash.phash(square)),
+            captured_at=None if taken is None else datetime.fromisoformat(taken),
+            thumbnail=bytes(thumbnail),
+        )
+
+    def pixels(self, data: bytes) -> NDArray[np.uint8]:
+        """Decodes an image, e.g. a thumbnail.
+
+        Returns:
+            (H, W, 3), RGB.
+
+        Raises:
+            ImageError: It cannot be decoded, or is beyond the limits.
+            UnavailableError: There is no decoder.
+        """
+        answer = self._decoders.run(looking.pixels, data, self.limits)
+        width, height = answer.facts["size"]
+        return np.frombuffer(answer.parts[0], np.uint8).reshape(height, width, 3)
+
+    def digest(self, data: bytes) -> bytes:
+        """Digest of an image's pixels, whatever their encoding: 16 bytes.
+
+        Raises:
+            ImageError: It cannot be decoded, or is beyond the limits.
+            UnavailableError: There is no decoder.
+        """
+        return bytes(self._decoders.run(looking.digest, data, self.limits).parts[0])
+
+    def cut(self, data: bytes, region: queries_pb.Region, field: str) -> bytes:
+        """Cuts a region out of an image, without loss: a PNG.
+
+        Raises:
+            ImageError: It cannot be decoded, or is beyond the limits.
+            InvalidRequestError: The region is not within it; `field` is named.
+            UnavailableError: There is no decoder.
+        """
+        width, height = self._decoders.run(looking.measure, data, self.limits).facts["size"]
+        box = pixels_of(region, width, height, field)
+        return bytes(self._decoders.run(looking.cut, data, self.limits, box=box).parts[0])
+
+
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF8", "image/gif"),
+    (b"BM", "image/bmp"),
+    *((mark, "image/tiff") for mark in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+)
 
 
 def content_type(data: bytes) -> str:
-    """Names the media type of an encoded image that was accepted once."""
-    with Image.open(io.BytesIO(data)) as image:
-        kind = Image.MIME.get(image.format or "")
-    return kind or "application/octet-stream"
+    """Names the media type of an encoded image that was accepted once, by its first bytes."""
+    for mark, kind in _SIGNATURES:
+        if data.startswith(mark):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data[4:8] == b"ftyp":
+        return "image/avif" if data[8:12] in {b"avif", b"avis"} else "image/heif"
+    return "application/octet-stream"

@@ -1,19 +1,14 @@
 """Compares images of the image store, in worker threads."""
 
-import hashlib
-import io
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-import numpy as np
-from PIL import Image
-
-from gateway.pictures import prepare
+from gateway.pictures import Pictures
 from gateway.proof.comparing import Comparison, compare
 from gateway.proof.features import Features, Picture, features
 from gateway.proof.relations import Relation
 from gateway.store import ORIGINAL, THUMBNAIL, ImageStore
-from image_kit.decoding import ImageError, ImageLimits, decode
+from image_kit.decoding import ImageError
 from service_kit.workers import Workers
 
 
@@ -45,16 +40,16 @@ class Prover:
     Args:
         store: Has their files.
         workers: Threads that compare.
-        limits: Bounds of one image.
+        pictures: Decodes them.
         kept_bytes: Memory for the features of images, to have them the next time.
     """
 
     def __init__(
-        self, store: ImageStore, workers: Workers, limits: ImageLimits, kept_bytes: int
+        self, store: ImageStore, workers: Workers, pictures: Pictures, kept_bytes: int
     ) -> None:
         self._store = store
         self._workers = workers
-        self._limits = limits
+        self._pictures = pictures
         self._features = _Kept(kept_bytes)
 
     async def look(self, index: str, image_id: str, width: int, height: int) -> Seen | None:
@@ -76,11 +71,11 @@ class Prover:
             return Seen(index, image_id, known)
         seen: Features | None = None
         if (data := await self._store.read(index, THUMBNAIL, image_id)) is not None:
-            seen = await self._workers.run(_of_thumbnail, data, width, height)
+            seen = await self._workers.run(self._of_thumbnail, data, width, height)
         if seen is None:
             if (data := await self._store.read(index, ORIGINAL, image_id)) is None:
                 return None
-            seen = await self._workers.run(_of_original, data, self._limits)
+            seen = await self._workers.run(self._of_original, data)
         if seen is None:
             return None
         self._features.put(image_id, seen)
@@ -110,7 +105,26 @@ class Prover:
         data = seen.content
         if data is None:
             data = await self._store.read(seen.index, ORIGINAL, seen.image_id)
-        return None if data is None else await self._workers.run(_digest, data, self._limits)
+        return None if data is None else await self._workers.run(self._digest_of, data)
+
+    def _of_thumbnail(self, data: bytes, width: int, height: int) -> Features | None:
+        try:
+            return features(Picture(self._pictures.pixels(data), width, height))
+        except ImageError:
+            return None
+
+    def _of_original(self, data: bytes) -> Features | None:
+        try:
+            prepared = self._pictures.prepare(data)
+        except ImageError:
+            return None
+        return self._of_thumbnail(prepared.thumbnail, prepared.width, prepared.height)
+
+    def _digest_of(self, data: bytes) -> bytes | None:
+        try:
+            return self._pictures.digest(data)
+        except ImageError:
+            return None
 
 
 class _Kept:
@@ -146,28 +160,3 @@ _ALIKE = (Relation.IDENTICAL_PIXELS, Relation.RECOMPRESSED)
 
 def _known(seen: Features, digest: bytes) -> Features:
     return replace(seen, picture=replace(seen.picture, digest=digest))
-
-
-def _of_thumbnail(data: bytes, width: int, height: int) -> Features | None:
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            pixels = np.asarray(opened.convert("RGB"))
-    except (OSError, ValueError):
-        return None
-    return features(Picture(pixels, width, height))
-
-
-def _of_original(data: bytes, limits: ImageLimits) -> Features | None:
-    try:
-        prepared = prepare(data, limits)
-    except ImageError:
-        return None
-    return _of_thumbnail(prepared.thumbnail, prepared.width, prepared.height)
-
-
-def _digest(data: bytes, limits: ImageLimits) -> bytes | None:
-    try:
-        picture = decode(data, limits).picture
-    except ImageError:
-        return None
-    return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()

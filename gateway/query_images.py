@@ -1,6 +1,5 @@
 """The images and vectors that requests name: by bytes, by URL, or by the id of a stored image."""
 
-import io
 from dataclasses import dataclass
 
 from imagesearch.common.v1 import types_pb2 as types
@@ -13,9 +12,10 @@ from gateway.clients.embedder import Embedder
 from gateway.clients.search import Search
 from gateway.errors import ContentNotFoundError, FetchForbiddenError
 from gateway.fetch import Fetcher
+from gateway.pictures import Pictures
 from gateway.regions import pixels_of
 from gateway.store import ORIGINAL, ImageStore
-from image_kit.decoding import ImageError, ImageLimits, check_length, decode
+from image_kit.decoding import ImageError, check_length
 from image_kit.naming import check_image_id, check_index_name
 from service_kit.errors import InvalidRequestError, Violations
 from service_kit.workers import Workers
@@ -89,7 +89,7 @@ class QueryImages:
         store: Has their files.
         fetcher: Fetches URLs; None where that is not allowed.
         workers: Threads that cut regions out.
-        limits: Bounds of one image.
+        pictures: Decodes images.
     """
 
     def __init__(
@@ -99,14 +99,14 @@ class QueryImages:
         store: ImageStore,
         fetcher: Fetcher | None,
         workers: Workers,
-        limits: ImageLimits,
+        pictures: Pictures,
     ) -> None:
         self._embedder = embedder
         self._search = search
         self._store = store
         self._fetcher = fetcher
         self._workers = workers
-        self._limits = limits
+        self._pictures = pictures
 
     async def vector(self, source: ImageSource) -> types.Vector:
         """The vector of an image, or of its region. That of a stored image is read, not computed.
@@ -121,7 +121,7 @@ class QueryImages:
             return found.vector
         data = await self.content(source)
         if source.region is not None:
-            data = await self._workers.run(_cut, data, source, self._limits)
+            data = await self._workers.run(self._cut, data, source)
         return await self._embedder.embed_image(data, source.field)
 
     async def content(self, source: ImageSource) -> bytes:
@@ -142,29 +142,24 @@ class QueryImages:
                 raise FetchForbiddenError(f"{source.field}: {what}")
             data = await self._fetcher.fetch(source.name, source.field)
         try:
-            check_length(data, self._limits)
+            check_length(data, self._pictures.limits)
         except ImageError as error:
             raise error.at(source.field) from error
         return data
 
+    def _cut(self, data: bytes, source: ImageSource) -> bytes:
+        """Cuts the region out of an encoded image, without loss.
 
-def _cut(data: bytes, source: ImageSource, limits: ImageLimits) -> bytes:
-    """Cuts the region out of an encoded image, without loss.
-
-    Raises:
-        ImageError: It cannot be decoded.
-        InvalidRequestError: The region is not within it.
-    """
-    assert source.region is not None
-    try:
-        image = decode(data, limits)
-    except ImageError as error:
-        raise error.at(source.field) from error
-    field = source.field.removesuffix(source.kind) + "region"
-    box = pixels_of(source.region, image.width, image.height, field)
-    buffer = io.BytesIO()
-    image.picture.crop(box).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+        Raises:
+            ImageError: It cannot be decoded.
+            InvalidRequestError: The region is not within it.
+        """
+        assert source.region is not None
+        field = source.field.removesuffix(source.kind) + "region"
+        try:
+            return self._pictures.cut(data, source.region, field)
+        except ImageError as error:
+            raise error.at(source.field) from error
 
 
 def check_region(region: queries_pb.Region, field: str, wrong: Violations) -> None:

@@ -26,7 +26,9 @@ from gateway.duplicates.scans import Scans
 from gateway.fetch import Fetcher
 from gateway.indexing import Indexing
 from gateway.levels import LevelMeter
+from gateway.looking import TASKS
 from gateway.metrics import Metrics
+from gateway.pictures import Pictures
 from gateway.proving import Prover
 from gateway.query_images import QueryImages
 from gateway.search_rpcs import SearchRpcs
@@ -37,6 +39,7 @@ from gateway.store import ImageStore
 from gateway.version_queries import VersionQueries
 from gateway.version_rpcs import VersionRpcs
 from gateway.versions import Versions
+from image_kit.containment.decoders import open_decoders
 from image_kit.decoding import ImageLimits
 from service_kit.budget import ByteBudget
 from service_kit.call_metrics import CallMetrics
@@ -59,8 +62,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """Runs the service; gives its port. The others may be away: health then says so.
 
     Raises:
-        StartError: The image store cannot be opened, a label set is wrong, or the address
-            cannot be bound.
+        StartError: The image store cannot be opened, a label set is wrong, the decoding processes
+            do not come up, or the address cannot be bound.
     """
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
     timeouts = (settings.call_timeout_s, settings.image_timeout_s)
@@ -81,9 +84,14 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             ),
             *timeouts,
         )
-        preparers = await stack.enter_async_context(
-            Workers("prepare", settings.prepare_threads or physical_cores())
+        threads = settings.prepare_threads or physical_cores()
+        decoders = await stack.enter_async_context(
+            open_decoders(
+                settings.processes(threads), TASKS, limits, settings.bounds(limits.max_pixels)
+            )
         )
+        pictures = Pictures(limits, decoders)
+        preparers = await stack.enter_async_context(Workers("prepare", threads))
         provers = await stack.enter_async_context(
             Workers("prove", settings.proof_threads or physical_cores())
         )
@@ -102,14 +110,14 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 )
             )
         stopping = asyncio.Event()
-        images = QueryImages(embedder, search, store, fetcher, preparers, limits)
+        images = QueryImages(embedder, search, store, fetcher, preparers, pictures)
         meter = LevelMeter(embedder, preparers)
         stack.push_async_callback(meter.stop)
-        prover = Prover(store, provers, limits, settings.kept_features_bytes)
-        version_queries = VersionQueries(embedder, search, store, images, preparers, limits)
+        prover = Prover(store, provers, pictures, settings.kept_features_bytes)
+        version_queries = VersionQueries(embedder, search, store, images, preparers, pictures)
         versions = Versions(version_queries, Candidates(search), prover, search)
         duplicates = Duplicates(
-            Neighbours(search, store, preparers),
+            Neighbours(search, store, preparers, pictures),
             prover,
             Scans(store, settings.scan_save_interval_s),
             Reporter(search),
@@ -124,12 +132,13 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 embedder,
                 search,
                 store,
-                Indexing(embedder, search, store, preparers, limits, settings.auto_create_index),
+                Indexing(embedder, search, store, preparers, pictures, settings.auto_create_index),
                 limits,
                 ByteBudget(settings.max_in_flight_bytes),
                 settings.max_in_flight,
                 stopping,
                 metrics,
+                settings.max_idle_s,
             ),
             Diagnosing(settings, embedder, search, store, _NAME),
         )

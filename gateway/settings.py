@@ -1,12 +1,20 @@
 """The gateway's settings: GATEWAY_* in the environment, or flags."""
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+)
 from pydantic_settings import SettingsConfigDict
 
+from image_kit.containment.settings import DecodingSettings
 from service_kit.settings import ServerSettings
 
 
-class Settings(ServerSettings):
+class Settings(ServerSettings, DecodingSettings):
     """Serves image search over gRPC: all that a client needs."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
@@ -16,6 +24,18 @@ class Settings(ServerSettings):
 
     metrics_listen: str = ""
     """Address to serve Prometheus metrics on, as host:port. Empty: they are not served."""
+
+    max_calls: PositiveInt = 512
+    """Most calls answered at a time that are no streams. Less than the other services take, who
+    would else refuse what was begun here."""
+
+    max_streams: PositiveInt = 128
+    """Most streams at a time, over all connections."""
+
+    max_wait_s: NonNegativeFloat = 2.0
+    """Calls are refused that could not be answered within so many seconds, at the pace measured
+    under load. Less than the clients' deadlines: what is answered after them is done for nothing.
+    0: only `max_calls` counts."""
 
     embedder: str = "127.0.0.1:50051"
     """embedder_service, as host:port or any gRPC name, e.g. dns:///embedder:50051."""

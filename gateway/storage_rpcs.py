@@ -49,6 +49,7 @@ class StorageRpcs:
         max_in_flight: Most images of a stream that have been read and not answered.
         stopping: Set when the server stops: streams then end after what they have read.
         metrics: Counts images.
+        idle_s: Longest that nothing may come on a stream.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class StorageRpcs:
         max_in_flight: int,
         stopping: asyncio.Event,
         metrics: Metrics,
+        idle_s: float,
     ) -> None:
         self._embedder = embedder
         self._search = search
@@ -73,6 +75,7 @@ class StorageRpcs:
         self._stopping = stopping
         self._metrics = metrics
         metrics.pending(lambda: room.held)
+        self._idle_s = idle_s
 
     async def index_image(self, request: pb.IndexImageRequest) -> pb.IndexImageResponse:
         async with (
@@ -96,7 +99,11 @@ class StorageRpcs:
                 return task
 
             answers = streaming.answers(
-                aiter(request_iterator), begin, most=self._max_in_flight, stopping=self._stopping
+                aiter(request_iterator),
+                begin,
+                most=self._max_in_flight,
+                stopping=self._stopping,
+                idle_s=self._idle_s,
             )
             async with aclosing(answers):
                 async for answer in answers:

@@ -1,22 +1,21 @@
 """Images whose versions are looked for, with all that it takes to find them."""
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from imagesearch.common.v1 import types_pb2 as types
 from PIL import Image
 
-from gateway import forms, pictures
+from gateway import forms
 from gateway.clients.embedder import Embedder
 from gateway.clients.search import Search
+from gateway.pictures import Pictures
 from gateway.proof.features import Features, Picture, features
 from gateway.proving import Seen
 from gateway.query_images import ImageSource, QueryImages
 from gateway.store import THUMBNAIL, ImageStore
-from image_kit.decoding import ImageError, ImageLimits
+from image_kit.decoding import ImageError
 from service_kit.workers import Workers
 
 
@@ -57,7 +56,7 @@ class VersionQueries:
         store: Has their thumbnails.
         images: Gets the images themselves.
         workers: Threads that look at pictures.
-        limits: Bounds of one image.
+        pictures: Decodes them.
     """
 
     def __init__(
@@ -67,14 +66,14 @@ class VersionQueries:
         store: ImageStore,
         images: QueryImages,
         workers: Workers,
-        limits: ImageLimits,
+        pictures: Pictures,
     ) -> None:
         self._embedder = embedder
         self._search = search
         self._store = store
         self._images = images
         self._workers = workers
-        self._limits = limits
+        self._pictures = pictures
 
     async def get(self, source: ImageSource) -> VersionQuery:
         """Gets an image.
@@ -99,16 +98,27 @@ class VersionQueries:
             seen = await self._look(await self._images.content(source), source)
         else:
             size = found.document.width, found.document.height
-            seen = await self._workers.run(_seen, thumbnail, *size)
+            seen = await self._workers.run(self._seen, thumbnail, *size)
         vectors = await self._embedder.embed_images(seen.encoded_forms, source.field)
         itself = Seen(source.index, source.name, seen.features)
         return _query(itself, found.document, seen, [found.vector, *vectors])
 
     async def _look(self, data: bytes, source: ImageSource) -> _Look:
         try:
-            return await self._workers.run(_prepared, data, self._limits)
+            return await self._workers.run(self._prepared, data)
         except ImageError as error:
             raise error.at(source.field) from error
+
+    def _prepared(self, data: bytes) -> _Look:
+        # By way of a thumbnail, as stored images are seen: the same picture is then the same.
+        prepared = self._pictures.prepare(data)
+        return self._seen(prepared.thumbnail, prepared.width, prepared.height)
+
+    def _seen(self, thumbnail: bytes, width: int, height: int) -> _Look:
+        pixels = self._pictures.pixels(thumbnail)
+        picture = Image.fromarray(pixels)
+        seen = features(Picture(pixels, width, height))
+        return _Look(seen, forms.encoded_forms(picture), forms.hashes(picture))
 
 
 def _query(
@@ -125,16 +135,3 @@ def _query(
         other_vectors=list(vectors[1:]),
         hashes=look.hashes,
     )
-
-
-def _prepared(data: bytes, limits: ImageLimits) -> _Look:
-    # By way of a thumbnail, as stored images are seen: the same picture is then the same.
-    prepared = pictures.prepare(data, limits)
-    return _seen(prepared.thumbnail, prepared.width, prepared.height)
-
-
-def _seen(thumbnail: bytes, width: int, height: int) -> _Look:
-    with Image.open(io.BytesIO(thumbnail)) as opened:
-        picture = opened.convert("RGB")
-    seen = features(Picture(np.asarray(picture), width, height))
-    return _Look(seen, forms.encoded_forms(picture), forms.hashes(picture))

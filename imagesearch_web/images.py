@@ -9,12 +9,12 @@ from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from image_kit.decoding import ImageLimits
 from imagesearch_web import caching, downloads, thumbnails
 from imagesearch_web.bodies import read_json
 from imagesearch_web.gateway import Gateway
 from imagesearch_web.messages import answered, as_dict, checked_id, index_of, parsed
 from imagesearch_web.problems import invalid
+from imagesearch_web.thumbnails import Thumbnails
 from imagesearch_web.uploads import Uploads
 from service_kit.workers import Workers
 
@@ -29,7 +29,7 @@ class Images:
         gateway: Has them.
         uploads: Reads images that are sent.
         workers: Threads that decode.
-        limits: Bounds of one image.
+        pictures: Decodes images.
         index: Of requests that name none.
     """
 
@@ -38,13 +38,13 @@ class Images:
         gateway: Gateway,
         uploads: Uploads,
         workers: Workers,
-        limits: ImageLimits,
+        pictures: Thumbnails,
         index: str,
     ) -> None:
         self._gateway = gateway
         self._uploads = uploads
         self._workers = workers
-        self._limits = limits
+        self._pictures = pictures
         self._index = index
 
     async def image(self, request: Request) -> Response:
@@ -80,7 +80,7 @@ class Images:
         found = await self._content(request, original=side > thumbnails.STORED_SIDE)
         data = found.content
         if side != thumbnails.STORED_SIDE:
-            data = await self._workers.run(thumbnails.resized, data, side, self._limits)
+            data = await self._workers.run(self._pictures.resized, data, side)
         return Response(
             data,
             media_type=thumbnails.MEDIA_TYPE,

@@ -7,7 +7,6 @@ from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from image_kit.decoding import ImageLimits, decode
 from imagesearch_web import caching, thumbnails
 from imagesearch_web.bodies import read_json
 from imagesearch_web.gateway import Gateway
@@ -15,6 +14,7 @@ from imagesearch_web.messages import answered, checked_id, index_of, parsed
 from imagesearch_web.problems import Moves, ProblemError, invalid
 from imagesearch_web.query_images import QueryImages
 from imagesearch_web.sources import query_image
+from imagesearch_web.thumbnails import Thumbnails
 from imagesearch_web.uploads import Uploads
 from service_kit.workers import Workers
 
@@ -28,7 +28,7 @@ class Searching:
         uploads: Reads images that are sent.
         workers: Threads that decode.
         renderers: Threads that make JSON of large answers.
-        limits: Bounds of one image.
+        pictures: Decodes images.
         index: Of requests that name none.
     """
 
@@ -39,7 +39,7 @@ class Searching:
         uploads: Uploads,
         workers: Workers,
         renderers: Workers,
-        limits: ImageLimits,
+        pictures: Thumbnails,
         index: str,
     ) -> None:
         self._gateway = gateway
@@ -47,21 +47,19 @@ class Searching:
         self._uploads = uploads
         self._workers = workers
         self._renderers = renderers
-        self._limits = limits
+        self._pictures = pictures
         self._index = index
 
     async def keep_query_image(self, request: Request) -> Response:
         """Keeps an image to search by."""
         index = index_of(request, None, self._index)
         async with self._uploads.reading(request) as data:
-            image = await self._workers.run(decode, data, self._limits, at_least=64)
+            seen = await self._workers.run(self._pictures.inspect, data)
             image_id = await self._kept.keep(data)
         return JSONResponse(
             {
                 "id": image_id,
-                "width": image.width,
-                "height": image.height,
-                "format": image.format,
+                **seen,
                 "stored": await self._is_stored(index, image_id, request),
             },
             status_code=201,
@@ -86,7 +84,7 @@ class Searching:
         data = await query_image(image_id, "id", self._kept)
         if caching.matches(etag, request.headers.get("if-none-match")):
             return caching.unchanged(etag, caching.IMMUTABLE)
-        small = await self._workers.run(thumbnails.resized, data, side, self._limits)
+        small = await self._workers.run(self._pictures.resized, data, side)
         return Response(
             small,
             media_type=thumbnails.MEDIA_TYPE,

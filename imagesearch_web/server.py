@@ -12,10 +12,12 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from image_kit.containment.decoders import open_decoders
 from image_kit.decoding import ImageLimits
 from imagesearch_web.app import Parts, make_app
 from imagesearch_web.classification import Classification
 from imagesearch_web.description import Description
+from imagesearch_web.drawing import TASKS
 from imagesearch_web.gateway import Gateway, open_gateway
 from imagesearch_web.images import Images
 from imagesearch_web.query_images import QueryImages
@@ -23,6 +25,7 @@ from imagesearch_web.searching import Searching
 from imagesearch_web.settings import Settings
 from imagesearch_web.static_files import StaticFiles
 from imagesearch_web.system import System
+from imagesearch_web.thumbnails import Thumbnails
 from imagesearch_web.uploads import Uploads
 from imagesearch_web.versions import Versions
 from service_kit.call_metrics import CallMetrics
@@ -49,7 +52,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """Runs the server; gives its port. The gateway may be away: /readyz then says so.
 
     Raises:
-        StartError: The folder of query images cannot be made, or the address not be bound.
+        StartError: The folder of query images cannot be made, the decoding processes do not come
+            up, or the address cannot be bound.
     """
     limits = ImageLimits(settings.max_upload_bytes, settings.max_image_pixels)
     stopping = asyncio.Event()
@@ -65,12 +69,17 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         )
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         gateway = Gateway(opened, settings.call_timeout_s, _IDLE_STREAM_S, key)
+        threads = settings.threads or physical_cores()
         decoders = await stack.enter_async_context(
-            Workers("decode", settings.threads or physical_cores())
+            open_decoders(
+                settings.processes(threads), TASKS, limits, settings.bounds(limits.max_pixels)
+            )
         )
+        pictures = Thumbnails(limits, decoders)
+        preparers = await stack.enter_async_context(Workers("decode", threads))
         renderers = await stack.enter_async_context(Workers("render", 2))
         files = await stack.enter_async_context(Workers("files", 4))
-        watch_workers(registry, decoders, renderers, files)
+        watch_workers(registry, preparers, renderers, files)
         kept = _query_images(settings, files)
         uploads = Uploads(
             settings.max_upload_bytes,
@@ -80,8 +89,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         index = settings.index
         parts = Parts(
             system=System(gateway, index),
-            searching=Searching(gateway, kept, uploads, decoders, renderers, limits, index),
-            images=Images(gateway, uploads, decoders, limits, index),
+            searching=Searching(gateway, kept, uploads, preparers, renderers, pictures, index),
+            images=Images(gateway, uploads, preparers, pictures, index),
             versions=Versions(
                 gateway,
                 kept,

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from service_kit.settings import ProcessSettings
+from image_kit.containment.settings import DecodingSettings
 
 
 def _listed(value: object) -> object:
@@ -21,7 +21,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 """Names with commas between them."""
 
 
-class Settings(ProcessSettings):
+class Settings(DecodingSettings):
     """Serves the page for people, and its JSON API, over HTTP."""
 
     model_config = SettingsConfigDict(env_prefix="WEB_")

@@ -17,7 +17,8 @@ from embedder_service.devices import find_devices
 from embedder_service.loading import load
 from embedder_service.model import ClipModel, ImageTower
 from embedder_service.settings import Settings
-from gateway import pictures, wire
+from gateway import wire
+from gateway.pictures import Pictures
 from image_kit.decoding import ImageLimits
 from imagesearch_ingest.items import Facts, Item, RefusedError, Unlisted, Unusable
 from imagesearch_ingest.metadata import Describing
@@ -86,6 +87,7 @@ class ShardEmbedder:
         self._model: ClipModel = load(settings, find_devices("auto")[:1])[0]
         self._tower: ImageTower = self._model.images.towers[0]
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+        self._pictures = Pictures(self._limits)
         self._threads = ThreadPoolExecutor(plan.decoders, thread_name_prefix="decode")
         self._checkpoints = Checkpoints(plan.checkpoints, plan.job)
 
@@ -180,7 +182,7 @@ class ShardEmbedder:
             ServiceError: It cannot be used.
         """
         upload = wire.upload(self._plan.describing.upload(content, facts), self._limits)
-        seen = pictures.prepare(content, self._limits)
+        seen = self._pictures.prepare(content)
         document = types.Document()
         document.CopyFrom(upload.document)
         document.image_id = hashlib.sha256(content).hexdigest()

@@ -20,6 +20,7 @@ from search_service.errors import (
 from search_service.failures import errors_of
 from search_service.metrics import RETRIES, Metrics
 from search_service.settings import Settings
+from service_kit import deadlines
 from service_kit.deadlines import remaining
 from service_kit.errors import UnavailableError
 
@@ -96,11 +97,21 @@ class Cluster:
         self._has_scripts: bool | None = None
 
     def reading(self) -> AsyncElasticsearch:
-        """The client, for a read within the call's deadline."""
+        """The client, for a read within the call's deadline.
+
+        Raises:
+            DeadlineError: That is over.
+        """
+        deadlines.check("Elasticsearch was asked")
         return self._within(remaining(self._read_timeout_s))
 
     def writing(self) -> AsyncElasticsearch:
-        """The client, for a write within the call's deadline."""
+        """The client, for a write within the call's deadline.
+
+        Raises:
+            DeadlineError: That is over.
+        """
+        deadlines.check("Elasticsearch was asked")
         return self._within(remaining(self._write_timeout_s))
 
     def patient(self, seconds: float) -> AsyncElasticsearch:
@@ -202,6 +213,9 @@ def connect(settings: Settings, metrics: Metrics) -> AsyncElasticsearch:
     more: dict[str, Any] = {}
     if settings.elasticsearch_api_key is not None:
         more["api_key"] = settings.elasticsearch_api_key.get_secret_value()
+    if settings.elasticsearch_password is not None:
+        password = settings.elasticsearch_password.get_secret_value()
+        more["basic_auth"] = (settings.elasticsearch_user, password)
     if settings.elasticsearch_ca_certs is not None:
         more["ca_certs"] = str(settings.elasticsearch_ca_certs)
     if settings.elasticsearch_fingerprint:

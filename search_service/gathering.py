@@ -3,6 +3,8 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from search_service import searching
 from search_service.cluster import Cluster
@@ -28,7 +30,7 @@ class SearchQueue:
 
     A search is sent at once while there is room; under load, whatever has gathered goes as one
     `_msearch`, which costs both sides less, and the larger the less. Heavy searches go alone:
-    nobody waits for them.
+    nobody waits for them. A request is given up when none of its callers waits any more.
 
     Args:
         cluster: Where to.
@@ -43,7 +45,8 @@ class SearchQueue:
         self._running = 0
         self._of_several = 0
         self._waiting: deque[_Waiting] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[list[Answer | Exception]]] = set()
+        self._stopped = False
 
     async def search(self, revision: Revision, query: KnnSearch) -> Answer:
         """Searches. Cancelling it takes it out of the queue.
@@ -51,6 +54,7 @@ class SearchQueue:
         Raises:
             ServiceError: As `searching.search`.
         """
+        deadlines.check("the search was made")
         if query.is_heavy:
             return await searching.search(self._cluster, revision, query)
         if self._has_room(1):
@@ -71,6 +75,7 @@ class SearchQueue:
 
     async def stop(self) -> None:
         """Ends what is under way."""
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -87,7 +92,9 @@ class SearchQueue:
             self._of_several += len(batch) > 1
             task = asyncio.create_task(self._send(batch))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._end, batch))
+            for entry in batch:
+                entry.answer.add_done_callback(partial(_give_up, task, batch))
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -97,7 +104,7 @@ class SearchQueue:
                 batch.append(entry)
         return batch
 
-    async def _send(self, batch: list[_Waiting]) -> None:
+    async def _send(self, batch: list[_Waiting]) -> list[Answer | Exception]:
         # It is of many calls, each of which waits in its own time.
         deadlines.begin(None)
         request_context.leave()
@@ -107,25 +114,34 @@ class SearchQueue:
             {"imagesearch.batch_size": len(batch)},
         )
         traced.enter()
-        answers: list[Answer | Exception]
         try:
             pairs = [(entry.revision, entry.query) for entry in batch]
-            answers = await searching.search_all(self._cluster, pairs)
-        except asyncio.CancelledError:
-            for entry in batch:
-                entry.answer.cancel()
-            raise
+            return await searching.search_all(self._cluster, pairs)
         except Exception as error:
-            answers = [error] * len(batch)
+            return [error] * len(batch)
         finally:
             traced.end()
-            self._running -= 1
-            self._of_several -= len(batch) > 1
-        for entry, answer in zip(batch, answers, strict=True):
+
+    def _end(self, batch: list[_Waiting], task: asyncio.Task[list[Answer | Exception]]) -> None:
+        self._tasks.discard(task)
+        self._running -= 1
+        self._of_several -= len(batch) > 1
+        if not self._stopped:
+            self._pump()  # before anything else: Elasticsearch waits
+        if task.cancelled():
+            for entry in batch:
+                entry.answer.cancel()
+            return
+        for entry, answer in zip(batch, task.result(), strict=True):
             if entry.answer.done():
                 continue
             if isinstance(answer, Exception):
                 entry.answer.set_exception(answer)
             else:
                 entry.answer.set_result(answer)
-        self._pump()
+
+
+def _give_up(task: asyncio.Task[Any], batch: list[_Waiting], _answer: object) -> None:
+    """Ends a request, and Elasticsearch's work on it, if nobody waits for any of its answers."""
+    if all(entry.answer.cancelled() for entry in batch):
+        task.cancel()

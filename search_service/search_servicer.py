@@ -67,6 +67,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         slow_s: Searches that take longer are logged.
         room: Bounds the bytes of documents that have been read and not answered.
         stopping: Set when the server stops: streams then end after what they have read.
+        idle_s: Longest that nothing may come on a stream.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         slow_s: float,
         room: ByteBudget,
         stopping: asyncio.Event,
+        idle_s: float,
     ) -> None:
         self._cluster = cluster
         self._indexes = indexes
@@ -94,6 +96,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
         self._slow_s = slow_s
         self._room = room
         self._stopping = stopping
+        self._idle_s = idle_s
 
     async def UpsertDocuments(
         self, request_iterator: AsyncIterator[pb.UpsertDocumentsRequest], context: "Context"
@@ -104,6 +107,7 @@ class SearchServicer(pb_grpc.SearchServiceServicer):
                 partial(self._begin, load),
                 most=MAX_UNANSWERED,
                 stopping=self._stopping,
+                idle_s=self._idle_s,
             )
             async with aclosing(answers):
                 async for answer in answers:

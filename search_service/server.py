@@ -141,6 +141,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             settings.slow_search_s,
             room,
             stopping,
+            settings.max_idle_s,
         )
         of_operations = OperationServicer(operations, rendering)
         endpoints = [

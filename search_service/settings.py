@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
+from pydantic import (
+    AliasChoices,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
 from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServerSettings
@@ -30,8 +38,14 @@ class Settings(ServerSettings):
     """Elasticsearch, as scheme://host:port; several nodes with commas between them."""
 
     elasticsearch_api_key: SecretStr | None = None
-    """API key, as Elasticsearch encodes it. None: no authentication, or user:password in the
-    URL."""
+    """API key, as Elasticsearch encodes it. None: no authentication, a user's, or user:password
+    in the URL."""
+
+    elasticsearch_user: str = ""
+    """Name of the user that this service is at Elasticsearch. Empty: none."""
+
+    elasticsearch_password: SecretStr | None = None
+    """That user's password."""
 
     elasticsearch_ca_certs: Path | None = None
     """Certificates that Elasticsearch's own is checked against. None: the system's."""
@@ -73,3 +87,11 @@ class Settings(ServerSettings):
 
     max_searches_a_request: PositiveInt = 32
     """Most searches in one request."""
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> "Settings":
+        if bool(self.elasticsearch_user) != (self.elasticsearch_password is not None):
+            raise ValueError("elasticsearch_user and elasticsearch_password need each other")
+        if self.elasticsearch_user and self.elasticsearch_api_key is not None:
+            raise ValueError("give elasticsearch_api_key or elasticsearch_user, not both")
+        return self

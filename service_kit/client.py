@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from service_kit.call_metrics import CallMetrics
+from service_kit.health import LIVENESS
 from service_kit.keyed_channel import KeyedChannel
 from service_kit.observed_channel import ObservedChannel
 
@@ -24,7 +25,7 @@ def channel(
 
     Args:
         target: host:port, or any gRPC name such as "dns:///search:50052"; all its
-            addresses are used in turn.
+            addresses that take calls are used in turn.
         idempotent: Methods that may be retried, as "package.Service/Method". Only UNAVAILABLE
             is, three attempts at most, and only while few of the calls fail.
         max_message_bytes: Largest message taken or sent.
@@ -39,6 +40,9 @@ def channel(
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+        # A server that is about to stop is left before it refuses calls. Not the health of the
+        # whole: what a server cannot do now it says itself, and better.
+        "healthCheckConfig": {"serviceName": LIVENESS},
     }
     parted = (method.partition("/") for method in idempotent)
     if names := [{"service": service, "method": method} for service, _, method in parted]:
@@ -54,12 +58,18 @@ def channel(
         ("grpc.service_config", json.dumps(config)),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
-        ("grpc.keepalive_time_ms", 60_000),
+        # A connection that died without a word is replaced after half a minute. The ping that
+        # finds it may be one that measures bandwidth, which counts by its own timeout.
+        ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 30_000),
+        ("grpc.http2.max_pings_without_data", 0),  # or they would become rarer
         # A service that was away is found again within seconds, not minutes.
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.min_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 2_000),
+        # So are replicas that have joined, as soon as a connection ends: 30 s by default.
+        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
         ("grpc.use_local_subchannel_pool", 1),
     ]
     if credentials is not None:

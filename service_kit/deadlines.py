@@ -7,8 +7,11 @@ the call's end here, inside the wrapped handler; whoever calls onwards reads it.
 import time
 from contextvars import ContextVar
 
-# Time kept back so that this service's answer reaches the caller before the caller gives up.
-MARGIN_S = 0.05
+from service_kit.errors import DeadlineError
+
+# Time kept back so that this service's answer reaches the caller before the caller gives up: so
+# much, or of a short time this part.
+MARGIN_S, _MARGIN = 0.05, 0.1
 
 _SHARE = 0.7
 
@@ -17,7 +20,10 @@ _end: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 def begin(seconds: float | None) -> None:
     """Says that the current call has `seconds` left; None: no bound."""
-    _end.set(None if seconds is None else time.monotonic() + seconds)
+    if seconds is None:
+        _end.set(None)
+    else:
+        _end.set(time.monotonic() + seconds - min(MARGIN_S, seconds * _MARGIN))
 
 
 def share(cap: float) -> float:
@@ -37,4 +43,18 @@ def remaining(cap: float) -> float:
     end = _end.get()
     if end is None:
         return cap
-    return max(0.0, min(cap, end - time.monotonic() - MARGIN_S))
+    return max(0.0, min(cap, end - time.monotonic()))
+
+
+def check(what: str) -> None:
+    """Ends a call whose time is over, before more is begun for it.
+
+    Args:
+        what: What would be begun next, for the error.
+
+    Raises:
+        DeadlineError: Nobody waits for the answer any more.
+    """
+    end = _end.get()
+    if end is not None and end <= time.monotonic():
+        raise DeadlineError(f"the time was over before {what}")

@@ -6,7 +6,8 @@ The family:
     ├── InvalidRequestError   INVALID_ARGUMENT, with every field violation
     ├── DeadlineError         DEADLINE_EXCEEDED
     ├── UnavailableError      UNAVAILABLE, with RetryInfo
-    │   └── StoppingError
+    │   ├── StoppingError
+    │   └── IdleError         a stream on which nothing came
     ├── RemoteError           what another service answered, passed on
     └── … each service's own
 
@@ -50,10 +51,14 @@ class ServiceError(Exception):
     Attributes:
         code: The gRPC status code.
         reason: UPPER_SNAKE_CASE and stable: clients switch on it.
+        lasting: What failed was tried again here, or will not mend at once. The caller's transport
+            is told not to send the call again: it is the caller who decides. Else each level
+            would make three calls of one.
     """
 
     code: grpc.StatusCode
     reason: str
+    lasting = False
 
     def details(self) -> list[Message]:
         """Messages of google.rpc.error_details that help the caller."""
@@ -137,15 +142,27 @@ class UnavailableError(RetryableError):
 
     code = grpc.StatusCode.UNAVAILABLE
     reason = "UNAVAILABLE"
+    lasting = True
 
 
 class StoppingError(UnavailableError):
     """The server is stopping; another one, or this one later, will do the work."""
 
     reason = "STOPPING"
+    lasting = False  # the next address may well do it
 
     def __init__(self) -> None:
         super().__init__("the server is stopping", timedelta(seconds=1))
+
+
+class IdleError(UnavailableError):
+    """Nothing came on a stream for so long that it was ended. Another may be opened at once."""
+
+    reason = "IDLE"
+    lasting = False
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"nothing came on the stream for {seconds:g} s", timedelta())
 
 
 class RemoteError(ServiceError):
@@ -155,6 +172,7 @@ class RemoteError(ServiceError):
         super().__init__(status.message)
         self.code = _CODES[status.code]
         self.reason = "REMOTE"
+        self.lasting = self.code is grpc.StatusCode.UNAVAILABLE
         self._status = status
 
     def to_status(self) -> status_pb2.Status:
@@ -195,6 +213,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, service: str) -> Exception:
     status = rpc_status.from_call(call)
     if status is not None:
         return from_status(status)
+    if error.code() is grpc.StatusCode.CANCELLED:  # not by us: that is no error of the call
+        return UnavailableError(f"{service} ended the call")
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         return UnavailableError(f"{service} does not answer")
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -125,13 +125,17 @@ def _stream_inside(around: "Around", call: Call, behavior: Callable[..., Any]) -
     return stream
 
 
+# Tells the caller's transport not to send the call again (gRFC A6).
+_NO_RETRY = (("grpc-retry-pushback-ms", "-1"),)
+
+
 @asynccontextmanager
 async def statuses(call: Call, context: "Context") -> AsyncIterator[None]:
     """Turns exceptions into statuses. The only place in a service that does."""
     try:
         yield
     except ServiceError as error:
-        await _abort(context, error.to_status())
+        await _abort(context, error.to_status(), _NO_RETRY if error.lasting else ())
     except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
         raise
     except Exception:
@@ -141,9 +145,17 @@ async def statuses(call: Call, context: "Context") -> AsyncIterator[None]:
         await _abort(context, status_pb2.Status(code=code, message=what))
 
 
-async def _abort(context: "Context", status: status_pb2.Status) -> None:
+async def _abort(
+    context: "Context", status: status_pb2.Status, trailers: tuple[tuple[str, str], ...] = ()
+) -> None:
     """Ends the call; the caller is told the request's id, which finds its lines in the logs."""
-    await context.abort_with_status(rpc_status.to_status(request_context.told(status)))
+    told = rpc_status.to_status(request_context.told(status))
+    await context.abort(told.code, told.details, (*told.trailing_metadata, *trailers))
+
+
+# A call ends so long before its time is over, or this part of a short time. Else grpc might cancel
+# it in the same moment, and the caller be told that it was cancelled.
+_EARLY_S, _EARLY = 0.01, 0.02
 
 
 def deadline(max_seconds: float) -> "Around":
@@ -163,7 +175,7 @@ def deadline(max_seconds: float) -> "Around":
         seconds = max_seconds if left is None else min(left, max_seconds)
         deadlines.begin(seconds)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds - min(_EARLY_S, seconds * _EARLY)):
                 yield
         except TimeoutError as error:
             raise DeadlineError(f"the call took longer than its {seconds:.3g} s") from error

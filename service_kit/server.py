@@ -18,6 +18,8 @@ from imagesearch.common.v1 import server_service_pb2_grpc
 from prometheus_client import CollectorRegistry, Gauge
 
 from service_kit import about, interceptors, metering, request_context, tracing
+from service_kit.admission import Admission, AdmissionInterceptor, Limits
+from service_kit.health import LIVENESS
 from service_kit.identity import entrance
 from service_kit.identity.errors import IdentityError
 from service_kit.identity.exposure import warn_if_open
@@ -29,8 +31,11 @@ log = structlog.get_logger()
 
 S = TypeVar("S", bound=ProcessSettings)
 
-LIVENESS = "liveness"
-"""Health name that is SERVING as long as the process answers, whatever it depends on."""
+# The part of the grace, and the most of it in seconds, in which clients that watch health leave.
+_LEAVING, _LEAVING_S = 0.25, 1.0
+
+# After the last call was answered; its answer may still be on its way.
+_SENDING_S = 0.1
 
 
 class StartError(Exception):
@@ -74,11 +79,13 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Serves until the block ends; gives the port.
 
-    Then: health says NOT_SERVING, new calls are refused, running calls get
-    `settings.grace_s` to end, what is left is cancelled.
+    Then: health says NOT_SERVING, clients get a moment to go elsewhere, new calls are
+    refused, running calls get the rest of `settings.grace_s` to end, what is left is cancelled.
+
+    Calls that there is no room for are refused, but never health's.
 
     Health answers by name: "" and each endpoint say whether the work can be done
-    (as `probe` finds), "liveness" that the process is up.
+    (as `probe` finds), "liveness" that the process is up and takes calls.
 
     Calls and health are counted in `registry`; None: nowhere that is looked at.
 
@@ -100,8 +107,9 @@ async def serving(
         interceptors.deadline(settings.max_call_s),
     )
     calls = interceptors.AroundInterceptor(around, metering.Metering(registry, names).wrap)
+    admission = AdmissionInterceptor(Admission(_limits(settings)), calls)
     server = grpc.aio.server(
-        interceptors=entrance.interceptors(guard, calls),
+        interceptors=entrance.interceptors(guard, admission, calls),
         options=_options(settings),
     )
     status = health.aio.HealthServicer()
@@ -134,13 +142,7 @@ async def serving(
             yield port
         finally:
             log.info("draining", grace_s=settings.grace_s)
-            await status.enter_graceful_shutdown()
-            stopping = asyncio.create_task(server.stop(settings.grace_s))
-            with suppress(TimeoutError):
-                # Health watchers never end by themselves: wait for the real work only.
-                await asyncio.wait_for(in_flight.idle(), settings.grace_s)
-            await server.stop(0)
-            await stopping
+            await _drain(server, status, in_flight, settings.grace_s)
             log.info("stopped")
 
 
@@ -149,6 +151,27 @@ def _guard(settings: ServerSettings) -> Guard:
         return open_guard(settings)
     except IdentityError as error:
         raise StartError(str(error)) from error
+
+
+async def _drain(
+    server: grpc.aio.Server,
+    status: health.aio.HealthServicer,
+    in_flight: interceptors.InFlight,
+    grace_s: float,
+) -> None:
+    await status.enter_graceful_shutdown()
+    # A call that meets a server which has been told to stop ends as CANCELLED, and nobody tries
+    # that again: first everybody who watches health must be gone.
+    leaving_s = min(_LEAVING * grace_s, _LEAVING_S)
+    await asyncio.sleep(leaving_s)
+    grace_s -= leaving_s
+    stopping = asyncio.create_task(server.stop(grace_s))
+    with suppress(TimeoutError):
+        # Health watchers never end by themselves: wait for the real work only.
+        await asyncio.wait_for(in_flight.idle(), grace_s)
+    await asyncio.wait({stopping}, timeout=_SENDING_S)
+    await server.stop(0)
+    await stopping
 
 
 class _Health:
@@ -192,18 +215,27 @@ async def _watch(probe: Probe, health_of: _Health) -> None:
         await asyncio.sleep(probe.interval_s)
 
 
+def _limits(settings: ServerSettings) -> Limits:
+    return Limits(
+        calls=settings.max_calls,
+        streams=settings.max_streams,
+        request_bytes=settings.max_request_bytes,
+        wait_s=settings.max_wait_s,
+    )
+
+
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a surprise
-        # Clients may ping every 30 s (ours do every 60 s); see service_kit.client.
-        ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+        # Clients may ping every 10 s (ours do every 20 s); see service_kit.client.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        # Connections end now and then, so that load spreads after a restart.
-        ("grpc.max_connection_age_ms", 30 * 60_000),
-        ("grpc.max_connection_age_grace_ms", 10 * 60_000),
+        # Long streams go on on the old connection.
+        ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)),
+        ("grpc.max_connection_age_grace_ms", 60 * 60_000),
     ]
 
 

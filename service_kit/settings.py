@@ -3,7 +3,7 @@
 import sys
 from typing import Literal, TypeVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -37,7 +37,8 @@ class ProcessSettings(BaseSettings):
     """Address to serve on, as host:port. Port 0 takes a free one."""
 
     grace_s: float = Field(default=20.0, ge=0)
-    """Seconds that running calls are given when the service stops."""
+    """Seconds that running calls are given when the service stops, of which the first (at most a
+    quarter) is for clients to go elsewhere."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log lines to write."""
@@ -70,6 +71,28 @@ class ServerSettings(IdentitySettings, ProcessSettings):
 
     max_concurrent_streams: PositiveInt = 1000
     """Most calls at a time on one connection."""
+
+    max_calls: PositiveInt = 1024
+    """Most calls answered at a time that are no streams. Beyond it they get RESOURCE_EXHAUSTED at
+    once, and when to come back."""
+
+    max_streams: PositiveInt = 1024
+    """Most streams at a time, over all connections. Beyond it likewise."""
+
+    max_request_bytes: PositiveInt = 512 * 1024 * 1024
+    """Most bytes of the requests of calls being answered that are no streams. Beyond it likewise.
+    More takes more memory."""
+
+    max_wait_s: NonNegativeFloat = 0.0
+    """Calls are refused that could not be answered within so many seconds, at the pace measured
+    under load, even where there are fewer than `max_calls`. 0: not."""
+
+    max_idle_s: PositiveFloat = 300.0
+    """Longest that a stream may stay open on which nothing comes and nothing is answered."""
+
+    max_connection_age_s: PositiveFloat = 600.0
+    """Seconds after which clients are asked to connect anew: they look up the addresses again,
+    and find replicas that have joined. No call fails by it; streams may go on for an hour more."""
 
 
 def read(settings: type[S]) -> S:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from service_kit.errors import StoppingError
+from service_kit.errors import IdleError, StoppingError
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -16,6 +16,7 @@ async def answers(
     *,
     most: int,
     stopping: asyncio.Event,
+    idle_s: float,
 ) -> AsyncGenerator[A]:
     """Answers requests in whatever order they get done.
 
@@ -27,8 +28,10 @@ async def answers(
         begin: Waits until a request can be taken up, then starts the work on its answer.
         most: Most requests between being read and their answers being taken.
         stopping: Once set, no further request is read; those that were read are answered.
+        idle_s: Longest to wait for a request while none is being answered.
 
     Raises:
+        IdleError: None came for so long.
         StoppingError: In the end, if `stopping` made it leave requests unread.
     """
     done: asyncio.Queue[asyncio.Task[A] | None] = asyncio.Queue()  # bounded by `most`
@@ -41,10 +44,14 @@ async def answers(
             while True:
                 await free.acquire()
                 upcoming = asyncio.ensure_future(anext(requests, None))
-                await asyncio.wait((upcoming, halt), return_when=asyncio.FIRST_COMPLETED)
-                if not upcoming.done():
-                    upcoming.cancel()
-                    raise StoppingError
+                while not upcoming.done():
+                    busy = bool(working)
+                    await asyncio.wait(
+                        (upcoming, halt), timeout=idle_s, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if not upcoming.done() and (halt.done() or not (busy or working)):
+                        upcoming.cancel()
+                        raise StoppingError if halt.done() else IdleError(idle_s)
                 if (request := upcoming.result()) is None:
                     return
                 task = await begin(request)

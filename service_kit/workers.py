@@ -7,6 +7,9 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+from service_kit import deadlines
+from service_kit.errors import DeadlineError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -50,7 +53,11 @@ class Workers:
         self._pool.shutdown(wait=False)
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Runs a function in the next free thread and gives what it returns or raises."""
+        """Runs a function in the next free thread and gives what it returns or raises.
+
+        Raises:
+            DeadlineError: The call's time was over before a thread was free.
+        """
         self.waiting += 1
         try:
             await self._free.acquire()
@@ -59,9 +66,10 @@ class Workers:
         loop = asyncio.get_running_loop()
         self.running += 1
         try:
+            deadlines.check("there was a thread for it")
             context = copy_context()
             job = self._pool.submit(lambda: context.run(function, *args, **kwargs))
-        except RuntimeError:
+        except (DeadlineError, RuntimeError):
             self._is_free()
             raise
         # Not when the caller has left, but when the thread is free again.

@@ -117,11 +117,16 @@ async def refusal(call: Awaitable[Any]) -> Refusal:
     try:
         answer = await call
     except grpc.aio.AioRpcError as error:
-        status = rpc_status.from_call(error)
-        if status is None:
-            status = status_pb2.Status(code=error.code().value[0], message=error.details())
-        return Refusal(status)
+        return refusal_of(error)
     raise AssertionError(f"it was not refused; the answer is {answer}")
+
+
+def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
+    """What a call failed with."""
+    status = rpc_status.from_call(error)
+    if status is None:
+        status = status_pb2.Status(code=error.code().value[0], message=error.details())
+    return Refusal(status)
 
 
 def terms(field: str, *values: str) -> types.Filter:

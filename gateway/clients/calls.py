@@ -6,6 +6,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from gateway.errors import Moves, relocated
+from service_kit import deadlines
 from service_kit.deadlines import remaining
 from service_kit.errors import RemoteError, UnavailableError, from_rpc_error
 
@@ -36,6 +37,7 @@ async def answer_of(
     Raises:
         ServiceError: It failed.
     """
+    deadlines.check(f"{service} was asked")
     try:
         call: Awaitable[T] = method(request, timeout=remaining(timeout_s))
         return await call
@@ -54,7 +56,7 @@ async def check_health(stub: Any, name: str, service: str) -> None:
     """
     request = health_pb2.HealthCheckRequest(service=name)
     try:
-        answer = await stub.Check(request, timeout=_HEALTH_S)
+        answer = await stub.Check(request, timeout=remaining(_HEALTH_S))
     except grpc.aio.AioRpcError as error:
         raise UnavailableError(f"{service} does not answer") from error
     if answer.status != health_pb2.HealthCheckResponse.SERVING:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,9 @@ from PIL import Image
 from gateway.candidates import Candidate, both
 from gateway.clients.search import Search
 from gateway.forms import unframed_hashes
+from gateway.pictures import Pictures
 from gateway.store import THUMBNAIL, ImageStore
+from image_kit.decoding import ImageError
 from service_kit.workers import Workers
 
 PAGE = 50
@@ -78,12 +79,16 @@ class Neighbours:
         search: Has the vectors and hashes.
         store: Has the thumbnails.
         workers: Threads that look at these.
+        pictures: Decodes them.
     """
 
-    def __init__(self, search: Search, store: ImageStore, workers: Workers) -> None:
+    def __init__(
+        self, search: Search, store: ImageStore, workers: Workers, pictures: Pictures
+    ) -> None:
         self._search = search
         self._store = store
         self._workers = workers
+        self._pictures = pictures
 
     async def count(self, wanted: DuplicateSearch) -> int:
         """Counts the images to look at.
@@ -204,15 +209,13 @@ class Neighbours:
     async def _unframed_hashes(self, index: str, image_id: str) -> list[str]:
         """The hashes of what is within an image's frame; none without one, or a thumbnail."""
         thumbnail = await self._store.read(index, THUMBNAIL, image_id)
-        return [] if thumbnail is None else await self._workers.run(_unframed_hashes, thumbnail)
+        return [] if thumbnail is None else await self._workers.run(self._hashes_within, thumbnail)
 
-
-def _unframed_hashes(thumbnail: bytes) -> list[str]:
-    try:
-        with Image.open(io.BytesIO(thumbnail)) as opened:
-            return unframed_hashes(opened.convert("RGB"))
-    except (OSError, ValueError):
-        return []
+    def _hashes_within(self, thumbnail: bytes) -> list[str]:
+        try:
+            return unframed_hashes(Image.fromarray(self._pictures.pixels(thumbnail)))
+        except ImageError:
+            return []
 
 
 def threshold(scores: Sequence[float], images: int) -> float:

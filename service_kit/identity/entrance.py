@@ -20,12 +20,20 @@ if TYPE_CHECKING:
 _UNKNOWN = "unknown"
 
 
-def interceptors(guard: Guard, calls: AroundInterceptor) -> list[grpc.aio.ServerInterceptor]:
-    """What a server needs, the outermost first: `calls`, the guard's own `arounds` among it."""
+def interceptors(
+    guard: Guard, admission: grpc.aio.ServerInterceptor, calls: AroundInterceptor
+) -> list[grpc.aio.ServerInterceptor]:
+    """What a server needs, the outermost first.
+
+    Args:
+        guard: Knows callers; who is not let in takes nobody's place.
+        admission: Takes a place for each call.
+        calls: What is around all calls, the guard's own `arounds` among it.
+    """
     if not guard.is_on:
-        return [calls]
+        return [admission, calls]
     rules = Rules()
-    return [Entrance(guard, rules, calls), calls, MessageInterceptor(rules)]
+    return [Entrance(guard, rules, calls), admission, calls, MessageInterceptor(rules)]
 
 
 class Entrance(grpc.aio.ServerInterceptor):

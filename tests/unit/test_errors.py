@@ -9,6 +9,7 @@ from google.rpc import status_pb2
 from gateway.errors import relocated
 from service_kit import deadlines
 from service_kit.errors import (
+    DeadlineError,
     InvalidRequestError,
     RemoteBugError,
     RemoteError,
@@ -17,6 +18,7 @@ from service_kit.errors import (
     Violations,
     from_status,
 )
+from service_kit.workers import Workers
 from tests.helpers import Refusal
 
 
@@ -83,6 +85,35 @@ class TestDeadlines:
 
         assert 4 < deadlines.remaining(30) < 5
         assert deadlines.remaining(2) == 2
+
+    def test_of_a_short_time_little_is_kept_back(self) -> None:
+        """Else calls of less than the margin could never be answered."""
+        deadlines.begin(0.04)
+
+        assert 0.02 < deadlines.remaining(30) <= 0.036
+
+    def test_what_is_over_is_not_begun(self) -> None:
+        deadlines.begin(0)
+
+        with pytest.raises(DeadlineError):
+            deadlines.check("it was begun")
+
+    def test_what_has_no_deadline_is_never_over(self) -> None:
+        deadlines.begin(None)
+
+        deadlines.check("it was begun")
+
+    async def test_nothing_is_done_in_a_thread_whose_time_was_over_before_it_was_free(self) -> None:
+        begun: list[int] = []
+        async with Workers("test", 1) as workers:
+            for seconds in (0, 60):
+                deadlines.begin(seconds)
+                try:
+                    await workers.run(begun.append, seconds)
+                except DeadlineError:
+                    begun.append(-1)
+
+        assert begun == [-1, 60]
 
     def test_nothing_left_is_not_less_than_nothing(self) -> None:
         deadlines.begin(0)

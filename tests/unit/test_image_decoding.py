@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, features
 from skimage import data as photos
 
-from image_kit import decoding
+from image_kit import decoding, reading
 from image_kit.decoding import ImageError, ImageLimits, decode
 
 LIMITS = ImageLimits()
@@ -83,7 +83,9 @@ def test_a_picture_comes_out_upright(orientation: int, fmt: str) -> None:
 
     assert (decoded.width, decoded.height) == (48, 32)
     assert decoded.picture.size == (48, 32)
+    assert decoded.picture.info == {}
     assert decoded.format == fmt
+    assert reading.measure(encoded(stored, fmt, exif=exif, quality=95), LIMITS) == (48, 32)
     assert_is_the_drawing(decoded.picture, tolerance=40 if fmt in {"JPEG", "WEBP"} else 0)
 
 
@@ -241,6 +243,13 @@ def test_a_profile_of_another_kind_of_colour_is_ignored() -> None:
     decoded = decode(encoded(drawing(), "PNG", icc_profile=profile), LIMITS)
 
     assert_is_the_drawing(decoded.picture)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "GIF"])
+def test_a_comment_does_not_travel_with_the_pixels(fmt: str) -> None:
+    picture = decode(encoded(drawing(), fmt, comment=b"a secret"), LIMITS).picture
+
+    assert b"a secret" not in encoded(picture, fmt)
 
 
 def test_when_it_was_taken_comes_from_exif() -> None:

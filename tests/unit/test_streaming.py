@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service_kit import streaming
-from service_kit.errors import StoppingError
+from service_kit.errors import IdleError, StoppingError
 from tests.helpers import each
 
 
@@ -35,7 +35,7 @@ class Work:
 
 
 def answers(work: Work, requests: AsyncIterator[int], **options: Any) -> Any:
-    defaults = {"most": 3, "stopping": asyncio.Event()}
+    defaults = {"most": 3, "stopping": asyncio.Event(), "idle_s": 60}
     return streaming.answers(requests, work.begin, **{**defaults, **options})
 
 
@@ -113,3 +113,32 @@ async def test_a_stop_answers_what_was_read_and_says_that_there_was_more() -> No
         await gather(answers(Work(), endless(), stopping=stopping), got)
 
     assert sorted(got) == [10, 20]
+
+
+async def test_a_stream_on_which_nothing_comes_ends() -> None:
+    got: list[int] = []
+
+    async def silent() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.sleep(60)
+
+    with pytest.raises(IdleError):
+        await gather(answers(Work(), silent(), idle_s=0.05), got)
+
+    assert got == [10]
+
+
+async def test_a_stream_that_waits_for_its_answers_is_not_idle() -> None:
+    work = Work()
+    work.may_end[1] = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.3, work.may_end[1].set)
+    got: list[int] = []
+
+    async def patient() -> AsyncIterator[int]:
+        yield 1
+        await work.may_end[1].wait()
+        yield 2
+
+    await gather(answers(work, patient(), idle_s=0.05), got)
+
+    assert got == [10, 20]
