@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -91,12 +90,6 @@ def a_request(size: int = 10) -> pb.EmbedRequest:
     return pb.EmbedRequest(inputs=[pb.EmbedInput(image=b"x" * size)])
 
 
-async def codes(stub: EmbedderServiceAsyncStub, count: int) -> list[grpc.StatusCode]:
-    """What so many calls at once end with."""
-    calls = [stub.Embed(a_request(), timeout=30) for _ in range(count)]
-    return list(await asyncio.gather(*(call.code() for call in calls)))
-
-
 class TestCalls:
     async def test_in_every_wave_as_many_are_let_in_as_there_are_places(self) -> None:
         """That grpc's own limit forgot itself after the first wave is why there is ours."""
@@ -104,11 +97,10 @@ class TestCalls:
         async with server(done.wait, max_calls=4) as (servicer, stub, _):
             for _ in range(6):
                 done.clear()
-                wave = asyncio.create_task(codes(stub, 60))
-                await eventually(lambda: all_refused_but(servicer, 4), pause_s=0.01)
-                await asyncio.sleep(0.1)
+                calls = [stub.Embed(a_request(), timeout=60) for _ in range(60)]
+                await eventually(lambda calls=calls: ended_but(calls, 4), pause_s=0.01)
                 done.set()
-                ended = await wave
+                ended = await asyncio.gather(*(call.code() for call in calls))
 
                 assert ended.count(grpc.StatusCode.OK) == 4
                 assert ended.count(grpc.StatusCode.RESOURCE_EXHAUSTED) == 56
@@ -191,21 +183,22 @@ class TestCalls:
             async with one_at_a_time:
                 await asyncio.sleep(0.02)
 
-        async with server(work, max_calls=512, max_wait_s=0.5) as (servicer, stub, _):
-            end = time.monotonic() + 3
-            asked = [
-                asyncio.create_task(stub_until(stub, end)) for _ in range(100)
-            ]  # fifty a second could be answered
-            await asyncio.sleep(2)
+        async def no_more_than_that() -> None:
             servicer.most = 0
-            await asyncio.gather(*asked)
+            await asyncio.sleep(0.5)
+            assert 8 <= servicer.most <= 40  # fifty a second could be answered, 25 in time
 
-        assert 8 <= servicer.most <= 40
+        async with server(work, max_calls=512, max_wait_s=0.5) as (servicer, stub, _):
+            asking = [asyncio.create_task(ask_for_ever(stub)) for _ in range(100)]
+            try:
+                await eventually(no_more_than_that)
+            finally:
+                for task in asking:
+                    task.cancel()
 
 
-async def stub_until(stub: EmbedderServiceAsyncStub, end: float) -> None:
-    """Asks again and again."""
-    while time.monotonic() < end:
+async def ask_for_ever(stub: EmbedderServiceAsyncStub) -> None:
+    while True:
         code = await stub.Embed(a_request(), timeout=30).code()
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             await asyncio.sleep(0.05)
@@ -213,6 +206,10 @@ async def stub_until(stub: EmbedderServiceAsyncStub, end: float) -> None:
 
 async def all_refused_but(servicer: Servicer, running: int) -> None:
     assert servicer.running == running
+
+
+async def ended_but(calls: list[Any], left: int) -> None:
+    assert sum(not call.done() for call in calls) == left
 
 
 async def all_begun(servicer: Servicer, begun: int) -> None:
