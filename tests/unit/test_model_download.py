@@ -1,40 +1,36 @@
 """`python -m embedder_service.download`."""
 
 import json
+import os
+import subprocess
+import sys
 
-import pytest
-
-from embedder_service import download
 from tests.deployed import ROOT
 
-
-@pytest.fixture(autouse=True)
-def no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["download"])
+TINY = str(ROOT / "models" / "tiny-clip")
 
 
-def test_it_ends_well_when_all_models_are_there(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for kind, name in (("IMAGE", "tiny-clip"), ("TEXT", "tiny-clip-multilingual")):
-        monkeypatch.setenv(f"EMBEDDER_{kind}_MODEL", str(ROOT / "models" / name))
-
-    download.main()
-
-    said = capsys.readouterr()
-    lines = [json.loads(line) for line in (said.out + said.err).splitlines()]
-    assert [line["name"] for line in lines] == ["tiny-clip", "tiny-clip-multilingual"]
+def download(text_model: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "embedder_service.download"],
+        env={**os.environ, "EMBEDDER_IMAGE_MODEL": TINY, "EMBEDDER_TEXT_MODEL": text_model},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
-def test_it_fails_with_the_reason_when_one_is_not(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("EMBEDDER_IMAGE_MODEL", str(ROOT / "models" / "tiny-clip"))
-    monkeypatch.setenv("EMBEDDER_TEXT_MODEL", "./no-such-folder")
+def test_it_ends_well_when_all_models_are_there() -> None:
+    done = download(f"{TINY}-multilingual")
 
-    with pytest.raises(SystemExit) as ended:
-        download.main()
+    assert done.returncode == 0, done.stderr
+    names = [json.loads(line)["name"] for line in done.stderr.splitlines()]
+    assert names == ["tiny-clip", "tiny-clip-multilingual"]
 
-    assert ended.value.code == 1
-    said = capsys.readouterr()
-    assert "no-such-folder" in said.out + said.err
+
+def test_it_fails_with_the_reason_when_one_is_not() -> None:
+    done = download("./no-such-folder")
+
+    assert done.returncode == 1
+    assert "no-such-folder" in done.stderr
