@@ -80,7 +80,7 @@ async def server(
     endpoint = Endpoint(
         _NAME, lambda to: pb_grpc.add_EmbedderServiceServicer_to_server(servicer, to)
     )
-    async with serving(ServerSettings(grace_s=0, **settings), [endpoint]) as port:
+    async with serving(ServerSettings(grace_s=1, **settings), [endpoint]) as port:
         servicer.address = f"127.0.0.1:{port}"
         async with channel(servicer.address, idempotent=[EMBED[1:]]) as opened:
             yield servicer, pb_grpc.EmbedderServiceStub(opened), opened
@@ -290,7 +290,7 @@ class TestGateway:
                 embedder=embedder.address,
                 search=search_address,
                 store_url="memory://",
-                grace_s=0,
+                grace_s=1,
             )
             async with (
                 gateway.server.running(settings) as port,
