@@ -4,9 +4,11 @@ import asyncio
 import base64
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from search_service.cluster import connect
+from search_service.metrics import Metrics
 from search_service.settings import Settings
 
 ANSWER = (
@@ -33,7 +35,7 @@ async def test_name_and_password_are_sent() -> None:
                 "elasticsearch_password": "s3cr:t",
             }
         )
-        async with connect(settings) as client:
+        async with connect(settings, Metrics(CollectorRegistry())) as client:
             await client.info()
 
     sent = base64.b64encode(b"search_service:s3cr:t")
