@@ -143,4 +143,5 @@ class Client:
     get_image = _call(AsyncClient.get_image)
     get_image_content = _call(AsyncClient.get_image_content)
     get_status = _call(AsyncClient.get_status)
+    get_diagnostics = _call(AsyncClient.get_diagnostics)
     list_indexes = _call(AsyncClient.list_indexes)

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import TYPE_CHECKING
 
 from imagesearch.common.v1 import types_pb2 as types
+from imagesearch.gateway.v1 import diagnostics_pb2 as diagnostics
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
 from imagesearch_client.calls import Calls
@@ -126,6 +127,21 @@ class Storage:
         """
         request = pb.GetStatusRequest(index=index)
         return await self._calls.one(self._stub.GetStatus, request, timeout)
+
+    async def get_diagnostics(
+        self, *, write_to_store: bool = False, timeout: float | None = None
+    ) -> diagnostics.GetDiagnosticsResponse:
+        """Says how every part is set up and how it is, as `imagesearch doctor` asks; for admins.
+
+        Args:
+            write_to_store: Write a small file to the image store, read it and delete it.
+            timeout: Seconds that the call may take.
+
+        Raises:
+            ImageSearchError: It failed.
+        """
+        request = diagnostics.GetDiagnosticsRequest(write_to_store=write_to_store)
+        return await self._calls.one(self._stub.GetDiagnostics, request, timeout)
 
     async def list_indexes(
         self, *, page_size: int = 0, page_token: str = "", timeout: float | None = None

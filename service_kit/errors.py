@@ -213,9 +213,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, service: str) -> Exception:
     status = rpc_status.from_call(call)
     if status is not None:
         return from_status(status)
-    if error.code() is grpc.StatusCode.CANCELLED:  # not by us: that is no error of the call
-        return UnavailableError(f"{service} ended the call")
-    if error.code() is grpc.StatusCode.UNAVAILABLE:
+    # CANCELLED: by a server that stops. What our caller cancels raises no such error.
+    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return UnavailableError(f"{service} does not answer")
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineError(f"{service} did not answer in time")

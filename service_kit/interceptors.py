@@ -237,9 +237,14 @@ def code_of(context: "Context") -> grpc.StatusCode:
 
 
 class InFlight:
-    """Counts the calls being answered, so that a drain knows when the last one is done."""
+    """Counts the calls being answered, so that a drain knows when the last one is done.
+
+    Attributes:
+        begun: Calls so far.
+    """
 
     def __init__(self) -> None:
+        self.begun = 0
         self._count = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -247,6 +252,7 @@ class InFlight:
     @asynccontextmanager
     async def around(self, _call: Call, _context: "Context") -> AsyncIterator[None]:
         """Counts one call."""
+        self.begun += 1
         self._count += 1
         self._idle.clear()
         try:

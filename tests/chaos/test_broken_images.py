@@ -196,7 +196,7 @@ async def test_the_gateway_refuses_them_one_by_one(
 
     assert answers.keys() == files.keys()
     for name, answer in answers.items():
-        if answer.WhichOneof("outcome") == "error":
+        if answer.HasField("error"):
             assert not name.startswith("sound"), answer.error
             assert answer.error.code == code_pb2.INVALID_ARGUMENT, (name, answer.error)
             assert reason(answer.error).startswith("IMAGE_")

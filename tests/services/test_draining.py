@@ -26,7 +26,7 @@ def register(server: grpc.aio.Server) -> None:
 
 async def test_a_server_that_stops_among_others_fails_no_call() -> None:
     """One that met it while it stopped would be CANCELLED, which no client tries again."""
-    settings = ServerSettings(grace_s=8)
+    settings = ServerSettings(grace_s=20)
     ends: Counter[str] = Counter()
     over = asyncio.Event()
 
