@@ -255,3 +255,24 @@ class TestCompose:
             if "elasticsearch" in service.get("networks", ())
         }
         assert there == {"elasticsearch", "search_service"}
+
+    def test_prometheus_asks_every_service_where_it_tells_its_metrics(self) -> None:
+        config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+        asked = {
+            (name, found["port"])
+            for job in config["scrape_configs"]
+            for found in job.get("dns_sd_configs", ())
+            for name in found["names"]
+        }
+        told = set()
+        for name in SERVICES:
+            service = compose()[name]
+            (listen,) = (v for k, v in service["environment"].items() if "METRICS_LISTEN" in k)
+            networks = service.get("networks", {})
+            aliases = (
+                networks["default"]["aliases"]
+                if isinstance(networks, dict) and networks
+                else [name]
+            )
+            told |= {(alias, int(listen.rpartition(":")[2])) for alias in aliases}
+        assert asked == told

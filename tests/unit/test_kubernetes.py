@@ -357,3 +357,13 @@ def test_compose_and_kubernetes_run_the_same_elasticsearch() -> None:
     settings = environment(node)
     settings.pop("ES_JAVA_OPTS")
     assert settings.items() <= compose["elasticsearch"]["environment"].items()
+
+
+def test_the_pods_metrics_have_the_jobs_that_the_alerts_are_about() -> None:
+    (monitor,) = of_kind("production", "PodMonitor").values()
+    assert monitor["spec"]["jobLabel"] == "app.kubernetes.io/name"
+    alerts = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()
+    jobs = set(re.findall(r'job="([^"]+)"', alerts))
+
+    assert jobs
+    assert jobs <= set(DEPLOYMENTS.values())
