@@ -14,9 +14,11 @@ from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from service_kit import interceptors
+from service_kit import health_port, interceptors
 from service_kit.settings import ProcessSettings, ServerSettings, read
 from service_kit.telemetry import configure_logging
+from service_kit.tls.files import CertificateError
+from service_kit.tls.serving import ServerTls
 
 log = structlog.get_logger()
 
@@ -71,13 +73,15 @@ async def serving(
     (as `probe` finds), "liveness" that the process is up.
 
     Raises:
-        StartError: The address cannot be bound.
+        StartError: The address cannot be bound, or the certificates cannot be used.
     """
+    tls = _tls(settings)
     in_flight = interceptors.InFlight()
     around = (
         in_flight.around,
         interceptors.Logged().around,
         interceptors.statuses,
+        *tls.arounds,
         interceptors.deadline(settings.max_call_s),
     )
     server = grpc.aio.server(
@@ -93,15 +97,23 @@ async def serving(
     reflection.enable_server_reflection(
         (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
+    address = settings.listen
+    probed: grpc.aio.Server | None = None
     try:
-        port = server.add_insecure_port(settings.listen)
+        port = tls.add_port(server, address)
+        if address := settings.health_listen:
+            probed = health_port.bind(address, status)
     except RuntimeError as error:
-        raise StartError(f"cannot listen on {settings.listen}: is the port taken?") from error
+        raise StartError(f"cannot listen on {address}: is the port taken?") from error
     health_of = _Health(status, ["", *names])
     await status.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     await health_of.set(probe is None, "starting")
     await server.start()
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(tls.watching())
+        if probed is not None:
+            await probed.start()
+            stack.push_async_callback(probed.stop, 0)
         if probe is not None:
             watcher = asyncio.create_task(_watch(probe, health_of))
             stack.callback(watcher.cancel)
@@ -118,6 +130,18 @@ async def serving(
             await server.stop(0)
             await stopping
             log.info("stopped")
+
+
+def _tls(settings: ServerSettings) -> ServerTls:
+    try:
+        return ServerTls(
+            settings.tls_certificate_file,
+            settings.tls_key_file,
+            settings.tls_client_ca_file,
+            settings.tls_allowed_clients,
+        )
+    except CertificateError as error:
+        raise StartError(str(error)) from error
 
 
 class _Health:
