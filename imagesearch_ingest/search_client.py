@@ -16,6 +16,7 @@ from imagesearch.search.v1 import search_service_pb2_grpc as pb_grpc
 
 from imagesearch_client.errors import ImageSearchError, NotFoundError, from_rpc_error, from_status
 from service_kit.client import channel
+from service_kit.tls.client import ClientTls
 
 _TIMEOUT_S = 60.0
 _ANSWER_S = 300.0
@@ -176,11 +177,15 @@ class SearchClient:
 
 
 @asynccontextmanager
-async def search_client(address: str) -> AsyncIterator[SearchClient]:
-    """Opens a connection to search_service."""
+async def search_client(address: str, tls: ClientTls | None = None) -> AsyncIterator[SearchClient]:
+    """Opens a connection to search_service.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
+    """
     idempotent = [f"{_SEARCH}/ListDocuments", f"{_INDEXES}/GetIndex"]
     async with channel(
-        address, idempotent=idempotent, max_message_bytes=_MOST_MESSAGE_BYTES
+        address, idempotent=idempotent, max_message_bytes=_MOST_MESSAGE_BYTES, tls=tls
     ) as opened:
         yield SearchClient(opened)
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import fsspec
@@ -15,6 +15,7 @@ from imagesearch.search.v1 import search_service_pb2 as pb
 from imagesearch_client.errors import ImageSearchError
 from imagesearch_ingest import document_tables
 from imagesearch_ingest.search_client import Row, SearchClient, search_client
+from service_kit.tls.client import ClientTls
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,13 @@ class ToSearch:
     Attributes:
         address: Of search_service.
         index: Name of the index; it is made if there is none.
+        tls: How to encrypt, with files on the workers. None: not at all. How documents get there
+            says nothing of what they are, so it is left out of what names the job.
     """
 
     address: str
     index: str
+    tls: ClientTls | None = field(default=None, repr=False)
 
     async def write(
         self, shard: str, index: index_pb.Index, batches: Iterator[Sequence[Row]]
@@ -69,7 +73,7 @@ class ToSearch:
         """
         documents = 0
         refused: list[tuple[str, str]] = []
-        async with search_client(self.address) as client:
+        async with search_client(self.address, self.tls) as client:
             there = await self._index(client, index)
             if there.space != index.space:
                 raise ValueError(

@@ -6,6 +6,10 @@ from typing import Any
 
 import grpc
 
+from service_kit.tls.client import ClientTls
+from service_kit.tls.renewing import RenewingChannel
+from service_kit.tls.watching import WatchedCertificates
+
 
 def channel(
     target: str,
@@ -13,6 +17,7 @@ def channel(
     idempotent: Iterable[str] = (),
     max_message_bytes: int = 32 * 1024 * 1024,
     credentials: grpc.ChannelCredentials | None = None,
+    tls: ClientTls | None = None,
 ) -> grpc.aio.Channel:
     """Opens a channel.
 
@@ -22,10 +27,15 @@ def channel(
         idempotent: Methods that may be retried, as "package.Service/Method". Only UNAVAILABLE
             is, three attempts at most, and only while few of the calls fail.
         max_message_bytes: Largest message taken or sent.
-        credentials: Of TLS; None: nothing is encrypted.
+        credentials: Of gRPC, for those that `tls` cannot say.
+        tls: How to encrypt, with certificates that are read again when they change. None, and no
+            credentials: nothing is encrypted.
 
     Returns:
         The channel. It connects when it is first used, and again by itself.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
     """
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -53,6 +63,12 @@ def channel(
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.use_local_subchannel_pool", 1),
     ]
+    if tls is not None:
+        options += tls.options
+        return RenewingChannel(
+            WatchedCertificates(tls.files),
+            lambda newest: grpc.aio.secure_channel(target, newest, options=options),
+        )
     if credentials is not None:
         return grpc.aio.secure_channel(target, credentials, options=options)
     return grpc.aio.insecure_channel(target, options=options)

@@ -14,6 +14,7 @@ from gateway.errors import Moves, relocated
 from gateway.multiplexing import Multiplexer
 from service_kit.client import channel
 from service_kit.errors import from_status
+from service_kit.tls.client import ClientTls
 
 EMBEDDER = "embedder_service"
 
@@ -154,7 +155,13 @@ def _embedded(result: embedder_pb.EmbedResult, moves: Moves) -> embedder_pb.Embe
     return result
 
 
-def open_embedder(target: str, max_message_bytes: int) -> grpc.aio.Channel:
-    """Opens a channel to embedder_service."""
+def open_embedder(
+    target: str, max_message_bytes: int, tls: ClientTls | None = None
+) -> grpc.aio.Channel:
+    """Opens a channel to embedder_service.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
+    """
     idempotent = [f"{_EMBEDDER_SERVICE}/{name}" for name in ("Embed", "ListModels", "GetModel")]
-    return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
+    return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes, tls=tls)

@@ -16,6 +16,7 @@ from gateway.errors import Moves, relocated
 from gateway.multiplexing import Multiplexer
 from service_kit.client import channel
 from service_kit.errors import RemoteError, from_status
+from service_kit.tls.client import ClientTls
 
 SEARCH = "search_service"
 
@@ -224,12 +225,18 @@ def _stored(
     return answer.outcome
 
 
-def open_search(target: str, max_message_bytes: int) -> grpc.aio.Channel:
-    """Opens a channel to search_service."""
+def open_search(
+    target: str, max_message_bytes: int, tls: ClientTls | None = None
+) -> grpc.aio.Channel:
+    """Opens a channel to search_service.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
+    """
     idempotent = [
         f"{_SEARCH_SERVICE}/{name}"
         for name in ("Search", "BatchSearch", "GetDocuments", "ListDocuments", "CountDocuments")
     ]
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
     idempotent += [f"{_INDEX_SERVICE}/ListIndexes"]
-    return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes)
+    return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes, tls=tls)
