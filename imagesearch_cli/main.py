@@ -7,6 +7,7 @@ from imagesearch_cli import (
     collect,
     compose,
     duplicates,
+    encryption,
     index,
     search,
     status,
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.callback()(encryption.choose)
 index.register(app)
 app.add_typer(collect.app, name="collect")
 search.register(app)
