@@ -12,6 +12,7 @@ from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 from imagesearch_web.keys import bearer
 from imagesearch_web.problems import Moves, ProblemError, of_rpc_error
 from service_kit.client import channel
+from service_kit.tls.client import ClientTls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -124,13 +125,10 @@ class Gateway:
         return (("authorization", authorization),) if authorization else ()
 
 
-def open_gateway(
-    target: str, max_message_bytes: int, credentials: grpc.ChannelCredentials | None
-) -> grpc.aio.Channel:
-    """Opens a channel to the gateway."""
-    return channel(
-        target,
-        idempotent=_IDEMPOTENT,
-        max_message_bytes=max_message_bytes,
-        credentials=credentials,
-    )
+def open_gateway(target: str, max_message_bytes: int, tls: ClientTls | None) -> grpc.aio.Channel:
+    """Opens a channel to the gateway.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
+    """
+    return channel(target, idempotent=_IDEMPOTENT, max_message_bytes=max_message_bytes, tls=tls)

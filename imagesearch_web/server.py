@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from image_kit.decoding import ImageLimits
+from imagesearch_web import https
 from imagesearch_web.app import Parts, make_app
 from imagesearch_web.classification import Classification
 from imagesearch_web.description import Description
@@ -29,6 +30,10 @@ from imagesearch_web.versions import Versions
 from service_kit.cores import physical_cores
 from service_kit.metrics import serving_metrics
 from service_kit.server import StartError, stop_signal
+from service_kit.tls.client import ClientTls
+from service_kit.tls.files import CertificateError, CertificateFiles
+from service_kit.tls.metrics import watch_certificates
+from service_kit.tls.watching import WatchedCertificates
 from service_kit.workers import Workers
 
 log = structlog.get_logger()
@@ -49,16 +54,14 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """Runs the server; gives its port. The gateway may be away: /readyz then says so.
 
     Raises:
-        StartError: The folder of query images cannot be made, or the address not be bound.
+        StartError: The folder of query images cannot be made, the address not be bound, or
+            certificates not be used.
     """
     limits = ImageLimits(settings.max_upload_bytes, settings.max_image_pixels)
     stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
-        opened = await stack.enter_async_context(
-            open_gateway(
-                settings.gateway, settings.max_upload_bytes + _MESSAGE_ROOM, _credentials(settings)
-            )
-        )
+        certificates = _certificates(settings)
+        opened = await stack.enter_async_context(_open_gateway(settings))
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         gateway = Gateway(opened, settings.call_timeout_s, _IDLE_STREAM_S, key)
         decoders = await stack.enter_async_context(
@@ -91,9 +94,12 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             docs=StaticFiles(_HERE / "docs_page"),
         )
         registry = CollectorRegistry()
+        if certificates is not None:
+            watch_certificates(registry, certificates)
+        context_factory = await stack.enter_async_context(https.watched(certificates))
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         app = make_app(parts, settings, registry)
-        async with _serving_http(app, settings) as port:
+        async with _serving_http(app, settings, context_factory) as port:
             try:
                 yield port
             finally:
@@ -101,7 +107,9 @@ async def running(settings: Settings) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def _serving_http(app: ASGIApp, settings: Settings) -> AsyncIterator[int]:
+async def _serving_http(
+    app: ASGIApp, settings: Settings, context_factory: https.Factory | None
+) -> AsyncIterator[int]:
     """Serves until the block ends, and then ends what runs within the time for it."""
     bound = _bind(settings.listen)
     port: int = bound.getsockname()[1]
@@ -116,6 +124,7 @@ async def _serving_http(app: ASGIApp, settings: Settings) -> AsyncIterator[int]:
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=max(1, round(settings.grace_s)),
+            ssl_context_factory=context_factory,
         )
     )
     task = asyncio.create_task(server.serve([bound]))
@@ -148,14 +157,26 @@ def _bind(listen: str) -> socket.socket:
         raise StartError(f"cannot listen on {listen}: {error}") from error
 
 
-def _credentials(settings: Settings) -> grpc.ChannelCredentials | None:
-    if not settings.gateway_tls:
-        return None
+def _open_gateway(settings: Settings) -> grpc.aio.Channel:
     try:
-        path = settings.gateway_ca_certs
-        return grpc.ssl_channel_credentials(None if path is None else path.read_bytes())
-    except OSError as error:
-        raise StartError(f"the gateway's certificates cannot be read: {error}") from error
+        tls = ClientTls.wanted(
+            settings.gateway_tls,
+            settings.gateway_tls_ca_file,
+            settings.gateway_tls_certificate_file,
+            settings.gateway_tls_key_file,
+            settings.gateway_tls_name,
+        )
+        return open_gateway(settings.gateway, settings.max_upload_bytes + _MESSAGE_ROOM, tls)
+    except CertificateError as error:
+        raise StartError(f"TLS to the gateway: {error}") from error
+
+
+def _certificates(settings: Settings) -> WatchedCertificates | None:
+    try:
+        files = CertificateFiles(settings.tls_certificate_file, settings.tls_key_file)
+        return WatchedCertificates(files) if files.certificate else None
+    except CertificateError as error:
+        raise StartError(str(error)) from error
 
 
 def _query_images(settings: Settings, files: Workers) -> QueryImages:
