@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -396,6 +397,54 @@ class TestTheWholeChain:
                 assert refusals.OTHER_NAME in parts["search_service"].detail
 
             await eventually(told)
+
+
+async def command(*arguments: object) -> tuple[int | None, str]:
+    """Runs `imagesearch`; gives its exit status and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "imagesearch_cli", *map(str, arguments)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    printed, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, " ".join(printed.decode().split())
+
+
+class TestTheCommandLine:
+    async def test_its_options_encrypt(
+        self, chain: dict[str, str], parties: dict[str, Party]
+    ) -> None:
+        client = parties["client"]
+        own = ["--tls-certificate", client.certificate, "--tls-key", client.key]
+        address = ["--gateway", chain["gateway"]]
+
+        status, printed = await command("--tls-ca", client.ca, *own, "status", *address)
+
+        assert (status, "search_service" in printed) == (0, True), printed
+
+    async def test_it_says_what_is_wrong(
+        self,
+        chain: dict[str, str],
+        parties: dict[str, Party],
+        other_authority: Authority,
+        tmp_path: Path,
+    ) -> None:
+        client, stranger = parties["client"], Party(tmp_path, other_authority, "client")
+        own = ["--tls-certificate", client.certificate, "--tls-key", client.key]
+        strangers = ["--tls-certificate", stranger.certificate, "--tls-key", stranger.key]
+        wrong: list[tuple[list[object], int, str]] = [
+            ([], 3, "if it wants it encrypted, see --tls"),
+            (["--tls-ca", client.ca], 3, "if it asks for a certificate, see --tls-certificate"),
+            (["--tls-ca", client.ca, *strangers], 3, "it may not take our certificate"),
+            (["--tls-ca", stranger.ca, *own], 3, "of no authority that is trusted here"),
+            (["--tls-ca", client.ca, *own, "--tls-name", "x"], 3, "is for another name"),
+            (["--tls-ca", tmp_path / "nowhere"], 1, "nowhere cannot be read"),
+            (["--tls-ca", client.ca, *own[:2]], 1, "needs its private key"),
+        ]
+        for options, expected, words in wrong:
+            status, printed = await command(*options, "status", "--gateway", chain["gateway"])
+
+            assert (status, words in printed) == (expected, True), printed
 
 
 class TestThePage:
