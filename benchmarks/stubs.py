@@ -19,6 +19,8 @@ from imagesearch.embedder.v1 import embedder_service_pb2_grpc as embedder_grpc
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
+from imagesearch_ingest.search_client import to_vector
+
 DIMENSIONS = 512
 SPACE = "stub@sha256:0000000000000000"
 
@@ -57,7 +59,7 @@ class StubEmbedder(embedder_grpc.EmbedderServiceServicer):
             seed = int.from_bytes(hashlib.sha256(request.input.image).digest()[:8], "little")
             values = np.random.default_rng(seed).standard_normal(DIMENSIONS, np.float32)
             values /= np.linalg.norm(values)
-            vector = types.Vector(values=values.tolist(), space=SPACE)
+            vector = to_vector(values, SPACE)
             yield embedder_pb.StreamEmbedResponse(
                 request_id=request.request_id, result=embedder_pb.EmbedResult(vector=vector)
             )

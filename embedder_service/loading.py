@@ -10,7 +10,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
-from embedder_service import golden, spaces
+from embedder_service import golden, pinning, spaces
 from embedder_service.arithmetic import Arithmetic, Builder, Choice, batch_size, choose
 from embedder_service.model import ClipModel, Lane, ModelInfo
 from embedder_service.model_files import ModelFiles, find
@@ -39,6 +39,7 @@ def load(settings: Settings, devices: Sequence[torch.device]) -> list[ClipModel]
     names = [files.name for files in folders.values()]
     if twice := {name for name in names if names.count(name) > 1}:
         raise StartError(f"two different models have the name {min(twice)!r}; rename one")
+    pinning.check(folders.values(), settings.digests())
     _check_room(list(folders.values()), len(devices), settings.max_model_bytes)
     models = [_pair(image, text, settings, devices) for image, text in pairs]
     for info in (info for model in models for info in model.infos):

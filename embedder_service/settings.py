@@ -1,9 +1,10 @@
 """The embedder's settings: EMBEDDER_* in the environment, or flags."""
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServerSettings
@@ -33,6 +34,12 @@ class Settings(ServerSettings):
     more_models: str = ""
     """More models to serve by name, with commas between them: each an image model, or
     "image-model+text-model" where another one takes its texts. Requests name them in `model`."""
+
+    model_sha256: str = ""
+    """SHA-256 of every model's weights, as NAME=DIGEST with commas between them; NAME is the
+    model's last part, or its folder's name. Other weights, and models that are not named, refuse
+    the start. Of several weight files, in the order of modules.json, the digest is of all in a
+    row. Empty: any weights are taken."""
 
     max_model_bytes: NonNegativeInt = 0
     """Most bytes of weights, as stored, that all models on all devices may take; beyond it the
@@ -97,9 +104,33 @@ class Settings(ServerSettings):
             raise ValueError("max_queue must not be less than max_inputs: such a call never fits")
         return self
 
+    @field_validator("model_sha256")
+    @classmethod
+    def _digests_are_readable(cls, value: str) -> str:
+        _digests(value)
+        return value
+
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Gives each image model with its text model, the default ones first."""
         yield self.image_model, self.text_model
         for entry in filter(None, map(str.strip, self.more_models.split(","))):
             image, _, text = entry.partition("+")
             yield image, text or image
+
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 that each model's weights must have, by its name; empty: any may."""
+        return _digests(self.model_sha256)
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def _digests(setting: str) -> dict[str, str]:
+    digests = {}
+    for entry in filter(None, map(str.strip, setting.split(","))):
+        name, _, digest = entry.rpartition("=")
+        digest = digest.strip().lower().removeprefix("sha256:")
+        if not name.strip() or not _DIGEST.fullmatch(digest):
+            raise ValueError(f"{entry!r} is not NAME=SHA256, with 64 hex digits")
+        digests[name.strip()] = digest
+    return digests

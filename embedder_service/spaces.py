@@ -7,18 +7,23 @@ from pathlib import Path
 _DIGITS = 16
 
 
-def revision(weights: Iterable[Path]) -> str:
-    """Names a model's weights: "sha256:" and the first 16 hex digits of their digest.
+def digest(weights: Iterable[Path]) -> str:
+    """SHA-256 of a model's weights, as `cat FILE … | sha256sum` gives it.
 
     Args:
         weights: The weight files, in a fixed order. They are read in pieces.
     """
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for path in weights:
         with path.open("rb") as file:
             while piece := file.read(1 << 20):
-                digest.update(piece)
-    return f"sha256:{digest.hexdigest()[:_DIGITS]}"
+                found.update(piece)
+    return found.hexdigest()
+
+
+def revision(weights: Iterable[Path]) -> str:
+    """Names a model's weights: "sha256:" and the first 16 hex digits of their digest."""
+    return f"sha256:{digest(weights)[:_DIGITS]}"
 
 
 def space(image_model: str, image_revision: str) -> str:

@@ -16,6 +16,7 @@ from embedder_service.model import ModelInfo
 from embedder_service.statistics import OUTCOMES, Statistics, Timing
 from image_kit.decoding import ImageError, ImageLimits, check_length
 from service_kit.errors import InvalidRequestError, ServiceError, Violations
+from service_kit.floats import encoded_floats
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def embed_result(outcome: Outcome, space: str) -> pb.EmbedResult:
     """Renders what became of one input."""
     if isinstance(outcome, ServiceError):
         return pb.EmbedResult(error=outcome.to_status())
-    vector = types_pb2.Vector(values=outcome.vector.tolist(), space=space)
+    vector = types_pb2.Vector(space=space)
+    vector.MergeFromString(encoded_floats(1, outcome.vector.astype("<f4").tobytes()))
     return pb.EmbedResult(vector=vector, truncated=outcome.truncated)
 
 

@@ -19,6 +19,7 @@ from gateway.clients.embedder import Embedder
 from gateway.clients.opening import open_channels
 from gateway.clients.search import Search
 from gateway.composed_search import ComposedSearch
+from gateway.diagnosing import Diagnosing
 from gateway.duplicates.finding import Duplicates
 from gateway.duplicates.neighbours import Neighbours
 from gateway.duplicates.reporting import Reporter
@@ -112,6 +113,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 settings.max_in_flight,
                 stopping,
             ),
+            Diagnosing(settings, embedder, search, store, _NAME),
         )
 
         async def check() -> None:

@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from imagesearch.gateway.v1 import classification_pb2 as classification_pb
+from imagesearch.gateway.v1 import diagnostics_pb2 as diagnostics_pb
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 from imagesearch.gateway.v1 import queries_pb2 as queries_pb
 from imagesearch.gateway.v1 import versions_pb2 as versions_pb
 
 from gateway.classification_rpcs import ClassificationRpcs
+from gateway.diagnosing import Diagnosing
 from gateway.search_rpcs import SearchRpcs
 from gateway.storage_rpcs import StorageRpcs
 from gateway.version_rpcs import VersionRpcs
@@ -28,6 +30,7 @@ class ImageSearchServicer(pb_grpc.ImageSearchServiceServicer):
         versions: Finds versions of images.
         classification: Says what is in them.
         storage: Stores and reads them.
+        diagnosing: Says how every part is.
     """
 
     def __init__(
@@ -36,11 +39,13 @@ class ImageSearchServicer(pb_grpc.ImageSearchServiceServicer):
         versions: VersionRpcs,
         classification: ClassificationRpcs,
         storage: StorageRpcs,
+        diagnosing: Diagnosing,
     ) -> None:
         self._searches = searches
         self._versions = versions
         self._classification = classification
         self._storage = storage
+        self._diagnosing = diagnosing
 
     async def SearchByImage(
         self, request: pb.SearchByImageRequest, context: "Context"
@@ -126,6 +131,11 @@ class ImageSearchServicer(pb_grpc.ImageSearchServiceServicer):
         self, request: pb.GetStatusRequest, context: "Context"
     ) -> pb.GetStatusResponse:
         return await self._storage.get_status(request)
+
+    async def GetDiagnostics(
+        self, request: diagnostics_pb.GetDiagnosticsRequest, context: "Context"
+    ) -> diagnostics_pb.GetDiagnosticsResponse:
+        return await self._diagnosing.get_diagnostics(request)
 
     async def ListIndexes(
         self, request: pb.ListIndexesRequest, context: "Context"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from service_kit.settings import ServerSettings
@@ -39,6 +39,10 @@ class Settings(ServerSettings):
 
     search_tls_name: str = ""
     """Name in search_service's certificate. Empty: the host of `search`."""
+
+    backend_api_key: SecretStr | None = None
+    """Key sent to embedder_service and search_service, with the scopes search and ingest for all
+    indexes. None: they ask for none. GATEWAY_BACKEND_API_KEY_FILE names a file of it instead."""
 
     store_url: str = "file://.imagesearch/store"
     """Where originals and thumbnails are kept, as fsspec names it: file://FOLDER,

@@ -18,13 +18,16 @@ from gateway.indexing import Indexing, Session
 from gateway.store import ORIGINAL, THUMBNAIL, ImageStore
 from image_kit.decoding import ImageLimits
 from image_kit.naming import index_name
-from service_kit import streaming
+from service_kit import deadlines, streaming
 from service_kit.budget import ByteBudget
 from service_kit.errors import ServiceError
+from service_kit.identity.callers import may_see
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
+
+_STATUS_S = 30.0
 
 
 class StorageRpcs:
@@ -156,15 +159,22 @@ class StorageRpcs:
         return wire.status_response(away, models or (), index)
 
     async def list_indexes(self, request: pb.ListIndexesRequest) -> pb.ListIndexesResponse:
-        found, next_page_token = await self._search.indexes(request.page_size, request.page_token)
-        return pb.ListIndexesResponse(
-            indexes=map(wire.index_status, found), next_page_token=next_page_token
-        )
+        token = request.page_token
+        while True:  # a page without one that the caller may use is passed over
+            found, token = await self._search.indexes(request.page_size, token)
+            shown = [each for each in found if may_see(each.name)]
+            if shown or not token:
+                return pb.ListIndexesResponse(
+                    indexes=map(wire.index_status, shown), next_page_token=token
+                )
 
 
 async def _told(call: Awaitable[T]) -> tuple[T | None, str]:
-    """Gives a call's answer and "", or None and why there is none."""
+    """Gives a call's answer and "", or None and why there is none: also that it takes too long."""
     try:
-        return await call, ""
+        async with asyncio.timeout(deadlines.share(_STATUS_S)):
+            return await call, ""
+    except TimeoutError:
+        return None, "does not answer in time"
     except ServiceError as error:
         return None, str(error)

@@ -118,6 +118,7 @@ def status_response(
 def index_status(index: index_pb.Index) -> pb.IndexStatus:
     """Renders what an index holds."""
     health = index_pb.IndexHealth.Name(index.health).removeprefix("INDEX_HEALTH_").lower()
+    options = index.options
     return pb.IndexStatus(
         name=index.name,
         document_count=index.document_count,
@@ -126,4 +127,12 @@ def index_status(index: index_pb.Index) -> pb.IndexStatus:
         space=index.space,
         created_at=index.created_at,
         revision=index.revision,
+        dimensions=options.dimensions,
+        vector_type=index_pb.VectorType.Name(options.vector_type)
+        .removeprefix("VECTOR_TYPE_")
+        .lower(),
+        shards=options.shards,
+        replicas=options.replicas if options.HasField("replicas") else None,
+        segments=index.segments,
+        search_memory_bytes=index.search_memory_bytes,
     )

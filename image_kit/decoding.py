@@ -16,10 +16,10 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from service_kit.errors import ServiceError
 
-try:  # HEIC where the plugin is installed
-    import pillow_heif
+try:  # HEIC where the plugin is installed; it only reads, and is free of the encoder's GPL
+    import pi_heif
 
-    pillow_heif.register_heif_opener()
+    pi_heif.register_heif_opener()
     _HEIF = ["HEIF"]
 except ImportError:
     _HEIF = []

@@ -3,8 +3,7 @@
 import re
 
 from service_kit.errors import Violations
-
-DEFAULT_INDEX = "my-image-embeddings"
+from service_kit.identity.callers import DEFAULT_INDEX as DEFAULT_INDEX
 
 MAX_INDEX_NAME_BYTES = 200
 

@@ -1,10 +1,12 @@
 """A connection to the gateway, and its errors in words for people."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
+
 from imagesearch_cli import encryption
+from imagesearch_cli.credentials import api_key
 from imagesearch_client import (
     AsyncClient,
     CertificateError,
@@ -32,12 +34,11 @@ class CliError(Exception):
 async def connected(address: str, timeout: float = 30.0) -> AsyncIterator[AsyncClient]:
     """Opens a connection; turns failed calls inside the block into CliError.
 
-    IMAGESEARCH_API_KEY is sent along; encrypted as was chosen.
+    The key of the options or of IMAGESEARCH_API_KEY is sent along; encrypted as was chosen.
     """
-    key = os.environ.get("IMAGESEARCH_API_KEY", "")
     tls = encryption.chosen() or False
     try:
-        client = AsyncClient(address, timeout=timeout, api_key=key, tls=tls)
+        client = AsyncClient(address, timeout=timeout, api_key=api_key(), tls=tls)
     except CertificateError as error:
         raise CliError(str(error)) from error
     async with client:
@@ -56,6 +57,11 @@ def explain(error: ImageSearchError, address: str) -> CliError:
             f"No gateway answers at {address}. Start one with `make run`, "
             "or name another with --gateway.",
             exit_code=3,
+        )
+    if error.code is grpc.StatusCode.UNAUTHENTICATED:
+        return CliError(
+            f"{address} asks for a valid key: set IMAGESEARCH_API_KEY, or name a file of it with "
+            "`imagesearch --api-key-file`."
         )
     away = isinstance(error, UnavailableError | DeadlineError)
     return CliError("\n".join(violations(error)) or error.message, exit_code=3 if away else 1)

@@ -10,55 +10,55 @@ from imagesearch_client import ClientTls
 
 _PANEL = "Encryption"
 
+Tls = Annotated[
+    bool,
+    typer.Option(
+        "--tls",
+        envvar="IMAGESEARCH_TLS",
+        rich_help_panel=_PANEL,
+        help="Encrypt the connection. So does each of the next four.",
+    ),
+]
+Authorities = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="IMAGESEARCH_TLS_CA",
+        rich_help_panel=_PANEL,
+        help="Certificates that the server's is checked against, PEM. Default: the public "
+        "authorities'.",
+    ),
+]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="IMAGESEARCH_TLS_CERTIFICATE",
+        rich_help_panel=_PANEL,
+        help="Your own certificate, PEM, for servers that ask for one.",
+    ),
+]
+PrivateKey = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="IMAGESEARCH_TLS_KEY", rich_help_panel=_PANEL, help="Its private key, PEM."
+    ),
+]
+ServerName = Annotated[
+    str,
+    typer.Option(
+        envvar="IMAGESEARCH_TLS_NAME",
+        rich_help_panel=_PANEL,
+        help="Name in the server's certificate, where that is not the host connected to.",
+    ),
+]
+
 _chosen: ContextVar[ClientTls | None] = ContextVar("tls", default=None)
 
 
 def choose(
-    tls: Annotated[
-        bool,
-        typer.Option(
-            "--tls",
-            envvar="IMAGESEARCH_TLS",
-            rich_help_panel=_PANEL,
-            help="Encrypt the connection. So does each of the next four.",
-        ),
-    ] = False,
-    tls_ca: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="IMAGESEARCH_TLS_CA",
-            rich_help_panel=_PANEL,
-            help="Certificates that the server's is checked against, PEM. Default: the public "
-            "authorities'.",
-        ),
-    ] = None,
-    tls_certificate: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="IMAGESEARCH_TLS_CERTIFICATE",
-            rich_help_panel=_PANEL,
-            help="Your own certificate, PEM, for servers that ask for one.",
-        ),
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="IMAGESEARCH_TLS_KEY",
-            rich_help_panel=_PANEL,
-            help="Its private key, PEM.",
-        ),
-    ] = None,
-    tls_name: Annotated[
-        str,
-        typer.Option(
-            envvar="IMAGESEARCH_TLS_NAME",
-            rich_help_panel=_PANEL,
-            help="Name in the server's certificate, where that is not the host connected to.",
-        ),
-    ] = "",
+    tls: bool, ca: Path | None, certificate: Path | None, key: Path | None, name: str
 ) -> None:
-    """Notes what was chosen. These options go before the command."""
-    _chosen.set(ClientTls.wanted(tls, tls_ca, tls_certificate, tls_key, tls_name))
+    """Takes the options that come before the command."""
+    _chosen.set(ClientTls.wanted(tls, ca, certificate, key, name))
 
 
 def chosen() -> ClientTls | None:

@@ -6,9 +6,12 @@ from imagesearch_cli import (
     classification,
     collect,
     compose,
+    credentials,
+    doctor,
     duplicates,
     encryption,
     index,
+    keys,
     search,
     status,
     tagging,
@@ -22,7 +25,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.callback()(encryption.choose)
+
+@app.callback()
+def before_the_command(
+    api_key: credentials.ApiKey = "",
+    api_key_file: credentials.ApiKeyFile = None,
+    tls: encryption.Tls = False,
+    tls_ca: encryption.Authorities = None,
+    tls_certificate: encryption.Certificate = None,
+    tls_key: encryption.PrivateKey = None,
+    tls_name: encryption.ServerName = "",
+) -> None:
+    """Takes the options that all commands have."""
+    credentials.use(api_key, api_key_file)
+    encryption.choose(tls, tls_ca, tls_certificate, tls_key, tls_name)
+
+
 index.register(app)
 app.add_typer(collect.app, name="collect")
 search.register(app)
@@ -33,6 +51,8 @@ versions.register(app)
 duplicates.register(app)
 transfer.register(app)
 status.register(app)
+doctor.register(app)
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

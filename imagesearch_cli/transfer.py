@@ -10,6 +10,7 @@ import typer
 
 from imagesearch_cli import encryption
 from imagesearch_cli.connection import CliError, explain, unencrypted
+from imagesearch_cli.credentials import api_key
 from imagesearch_cli.options import AsJson, Index, notes, print_json, run
 from imagesearch_client import CertificateError, ImageSearchError, UnavailableError
 from imagesearch_ingest import transfer
@@ -45,7 +46,7 @@ def export(
         notes.print(f"{written} of {total} documents")
 
     async def work() -> int:
-        async with search_client(search, encryption.chosen()) as client:
+        async with search_client(search, api_key(), encryption.chosen()) as client:
             return await transfer.export(client, index, folder, progress)
 
     count = _run(work, search)
@@ -82,7 +83,7 @@ def import_(
 
     async def work() -> None:
         with closing(Journal(journal_file or default_file())) as journal:
-            async with search_client(search, encryption.chosen()) as client:
+            async with search_client(search, api_key(), encryption.chosen()) as client:
                 await transfer.import_(client, files, index, journal, progress)
 
     _run(work, search)

@@ -43,6 +43,9 @@ In another terminal:
   imagesearch search {file}
   imagesearch index ~/Pictures
 
+Nobody is asked for a key: only this machine reaches these addresses. docs/security.md says how
+to ask for one.
+
 With grpcurl:
 
   grpcurl -plaintext {address} list

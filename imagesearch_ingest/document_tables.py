@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 from imagesearch.search.v1 import search_service_pb2 as search_pb
+from numpy.typing import NDArray
 
 VECTOR = "image_embedding"
 
@@ -86,7 +87,7 @@ def batch(listed: Sequence[search_pb.ListedDocument], table: pa.Schema) -> pa.Re
     return pa.RecordBatch.from_arrays(arrays, schema=table)
 
 
-def documents(rows: pa.RecordBatch) -> Iterator[tuple[types.Document, list[float]]]:
+def documents(rows: pa.RecordBatch) -> Iterator[tuple[types.Document, NDArray[np.float32]]]:
     """Rows as documents and their vectors, each (dimensions,). `indexed_at` is left out."""
     column = rows.column(VECTOR)
     vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
@@ -100,7 +101,7 @@ def documents(rows: pa.RecordBatch) -> Iterator[tuple[types.Document, list[float
         for said in row["sources"] or ():
             source = document.sources.add(**{name: said[name] or "" for name in _SOURCE_TEXTS})
             _set_times(source, said, _SOURCE_TIMES)
-        yield document, vector.tolist()
+        yield document, vector
 
 
 def _time(message: Any, name: str) -> Any:

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import numpy as np
 from google.rpc import code_pb2
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 from imagesearch.search.v1 import index_service_pb2_grpc as index_grpc
 from imagesearch.search.v1 import search_service_pb2 as pb
 from imagesearch.search.v1 import search_service_pb2_grpc as pb_grpc
+from numpy.typing import NDArray
 
 from imagesearch_client.errors import ImageSearchError, NotFoundError, from_rpc_error, from_status
 from service_kit.client import channel
+from service_kit.floats import encoded_floats
 from service_kit.tls.client import ClientTls
 
 _TIMEOUT_S = 60.0
@@ -27,7 +30,7 @@ _MOST_MESSAGE_BYTES = 64 * 1024 * 1024
 _SEARCH = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
 _INDEXES = index_pb.DESCRIPTOR.services_by_name["IndexService"].full_name
 
-Row = tuple[types.Document, Sequence[float]]
+Row = tuple[types.Document, NDArray[np.float32]]
 
 
 @dataclass
@@ -177,17 +180,30 @@ class SearchClient:
 
 
 @asynccontextmanager
-async def search_client(address: str, tls: ClientTls | None = None) -> AsyncIterator[SearchClient]:
-    """Opens a connection to search_service.
+async def search_client(
+    address: str, api_key: str = "", tls: ClientTls | None = None
+) -> AsyncIterator[SearchClient]:
+    """Opens a connection to search_service; `api_key` is sent with every call.
 
     Raises:
         CertificateError: The files of `tls` cannot be used.
     """
     idempotent = [f"{_SEARCH}/ListDocuments", f"{_INDEXES}/GetIndex"]
     async with channel(
-        address, idempotent=idempotent, max_message_bytes=_MOST_MESSAGE_BYTES, tls=tls
+        address,
+        idempotent=idempotent,
+        max_message_bytes=_MOST_MESSAGE_BYTES,
+        api_key=api_key,
+        tls=tls,
     ) as opened:
         yield SearchClient(opened)
+
+
+def to_vector(values: NDArray[np.float32], space: str) -> types.Vector:
+    """Renders a vector of shape (dimensions,)."""
+    vector = types.Vector(space=space)
+    vector.MergeFromString(encoded_floats(1, values.astype("<f4").tobytes()))
+    return vector
 
 
 def _request(number: str, index: str, space: str, batch: Sequence[Row]) -> Any:
@@ -195,7 +211,7 @@ def _request(number: str, index: str, space: str, batch: Sequence[Row]) -> Any:
         pb.UpsertDocumentsRequest(
             index=index,
             document=document,
-            vector=types.Vector(values=vector, space=space),
+            vector=to_vector(vector, space),
             bulk_load=True,
         )
         for document, vector in batch

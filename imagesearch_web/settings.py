@@ -44,7 +44,8 @@ class Settings(ProcessSettings):
 
     api_key: SecretStr | None = None
     """Sent to the gateway with the calls of all who bring no `Authorization: Bearer` of their own.
-    Whoever reaches this server can then do what the key allows."""
+    Whoever reaches this server can then do what the key allows. WEB_API_KEY_FILE names a file of
+    it instead."""
 
     index: str = ""
     """Index of requests that name none. Empty: the gateway's default."""

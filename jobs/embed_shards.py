@@ -1,10 +1,12 @@
 """Embeds webdataset, zip or parquet shards on many GPUs: `python -m jobs.embed_shards`.
 
 On one machine it uses its GPUs, or its processor; on a cluster, those of the cluster that
-RAY_ADDRESS or --ray names. Shards that are done are not done again.
+RAY_ADDRESS or --ray names. Shards that are done are not done again. IMAGESEARCH_API_KEY is the key
+for search_service.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +78,12 @@ def main() -> None:
     writer = (
         ToParquet(options.output, options.index)
         if options.output
-        else ToSearch(options.search, options.index, _tls(options))
+        else ToSearch(
+            options.search,
+            options.index,
+            os.environ.get("IMAGESEARCH_API_KEY", ""),
+            _tls(options),
+        )
     )
     job = digests.recipe(writer, options.image_model, options.tag, options.map, options.pattern)
     plan = Plan(

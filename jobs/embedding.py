@@ -158,7 +158,7 @@ class ShardEmbedder:
     def _embedded(self, ready: list[_Decoded]) -> Iterator[Row]:
         vectors = self._tower.encode([one.square for one in ready])
         for one, vector in zip(ready, vectors, strict=True):
-            yield one.document, vector.tolist()
+            yield one.document, vector
 
     def _images(self, shard: _Shard) -> Iterator[tuple[str, bytes, Facts]]:
         source = self._plan.opening.open(shard.url)

@@ -8,13 +8,12 @@ from typing import Any, Protocol
 
 import fsspec
 import pyarrow.parquet as pq
-from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 from imagesearch.search.v1 import search_service_pb2 as pb
 
 from imagesearch_client.errors import ImageSearchError
 from imagesearch_ingest import document_tables
-from imagesearch_ingest.search_client import Row, SearchClient, search_client
+from imagesearch_ingest.search_client import Row, SearchClient, search_client, to_vector
 from service_kit.tls.client import ClientTls
 
 
@@ -54,12 +53,14 @@ class ToSearch:
     Attributes:
         address: Of search_service.
         index: Name of the index; it is made if there is none.
+        api_key: Sent along; "": none is.
         tls: How to encrypt, with files on the workers. None: not at all. How documents get there
             says nothing of what they are, so it is left out of what names the job.
     """
 
     address: str
     index: str
+    api_key: str = field(default="", repr=False)
     tls: ClientTls | None = field(default=None, repr=False)
 
     async def write(
@@ -73,7 +74,7 @@ class ToSearch:
         """
         documents = 0
         refused: list[tuple[str, str]] = []
-        async with search_client(self.address, self.tls) as client:
+        async with search_client(self.address, self.api_key, self.tls) as client:
             there = await self._index(client, index)
             if there.space != index.space:
                 raise ValueError(
@@ -131,9 +132,7 @@ class ToParquet:
         ):
             for batch in batches:
                 listed = [
-                    pb.ListedDocument(
-                        document=document, vector=types.Vector(values=vector, space=index.space)
-                    )
+                    pb.ListedDocument(document=document, vector=to_vector(vector, index.space))
                     for document, vector in batch
                 ]
                 table.write_batch(document_tables.batch(listed, schema))

@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from elastic_transport import AiohttpHttpNode, HttpHeaders
@@ -116,8 +116,7 @@ class Cluster:
         if not self._version:
             with errors_of("*"):
                 info = await self.reading().nodes.info(metric="os", filter_path="nodes.*.version")
-            versions = [node["version"] for node in info["nodes"].values()]
-            self._version = min(versions, key=_parsed)
+            self._version = oldest(node["version"] for node in info["nodes"].values())
         return self._version
 
     async def leaves_vectors_out(self) -> bool:
@@ -233,6 +232,11 @@ async def pause(number: int) -> bool:
         return False
     await asyncio.sleep(seconds)
     return True
+
+
+def oldest(versions: Iterable[str]) -> str:
+    """The oldest of versions such as "9.2.2"."""
+    return min(versions, key=_parsed)
 
 
 def _parsed(version: str) -> tuple[int, ...]:

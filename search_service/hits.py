@@ -1,14 +1,13 @@
 """Elasticsearch's answer to a search, read. Pure."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import orjson
 from imagesearch.search.v1 import search_service_pb2 as pb
 
 from search_service.queries import ROUNDING, KnnSearch, score
-from search_service.records import from_record
+from search_service.records import fill
 
 
 def search_response(
@@ -22,12 +21,12 @@ def search_response(
         similarity: Of the index.
     """
     response = pb.SearchResponse()
-    response.took.FromTimedelta(timedelta(milliseconds=answer["took"]))
+    response.took.FromMilliseconds(answer["took"])
     for hit in answer["hits"]["hits"]:
         value = search.factor * score(hit["_score"], similarity)
         if search.min_score is None or value >= search.min_score - ROUNDING:
-            document = from_record(hit["_id"], hit.get("_source", {}))
-            response.hits.add(document=document, score=value)
+            shown = response.hits.add(score=value)
+            fill(shown.document, hit["_id"], hit.get("_source", {}))
     counted = answer.get("aggregations", {})
     for i, field in enumerate(search.facets if counted else ()):
         facet = response.facets.add(field=field.removesuffix(".keyword"))

@@ -8,7 +8,7 @@ from imagesearch.search.v1 import index_service_pb2 as pb
 from imagesearch.search.v1 import index_service_pb2_grpc as pb_grpc
 
 from image_kit.naming import index_name
-from search_service import index_wire, maintenance, sampling
+from search_service import cluster_facts, index_wire, maintenance, sampling
 from search_service.cluster import Cluster
 from search_service.indexes import Indexes, Statistics
 from search_service.mappings import Index, bytes_per_vector
@@ -18,6 +18,7 @@ from search_service.operations import Operations
 from search_service.records import timestamp
 from search_service.revisions import Revisions
 from service_kit.errors import Violations
+from service_kit.identity.callers import may_see
 
 if TYPE_CHECKING:
     import grpc
@@ -41,6 +42,7 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         operations: Do the long work.
         rendering: Renders operations.
         metrics: Gets recalls.
+        bulk_bytes: About the largest request that is sent to the cluster.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         operations: Operations,
         rendering: Rendering,
         metrics: Metrics,
+        bulk_bytes: int,
     ) -> None:
         self._cluster = cluster
         self._indexes = indexes
@@ -58,6 +61,7 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         self._operations = operations
         self._rendering = rendering
         self._metrics = metrics
+        self._bulk_bytes = bulk_bytes
 
     async def CreateIndex(
         self, request: pb.CreateIndexRequest, context: "Context"
@@ -76,7 +80,11 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         self, request: pb.ListIndexesRequest, context: "Context"
     ) -> pb.ListIndexesResponse:
         size, after = index_wire.page(request)
-        left = [each for each in await self._indexes.all() if each.live.name > after]
+        left = [
+            each
+            for each in await self._indexes.all()
+            if each.live.name > after and may_see(each.live.name)
+        ]
         page = left[:size]
         token = index_wire.page_token(page[-1].live.name) if len(left) > size else ""
         return pb.ListIndexesResponse(indexes=await self.render(page), next_page_token=token)
@@ -153,6 +161,12 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
         index_wire.check_snapshot(request.repository, request.snapshot)
         given = {"repository": request.repository, "snapshot": request.snapshot}
         return await self._start(maintenance.RESTORE, "", given)
+
+    async def GetCluster(
+        self, request: pb.GetClusterRequest, context: "Context"
+    ) -> pb.GetClusterResponse:
+        described = await cluster_facts.describe(self._cluster, self._bulk_bytes)
+        return pb.GetClusterResponse(cluster=described)
 
     async def _start(self, kind: str, name: str, given: dict[str, Any]) -> operations_pb2.Operation:
         record = self._operations.new(kind, name, given)

@@ -15,6 +15,7 @@ from search_service.operations import Operations
 from search_service.records import timestamp
 from service_kit.deadlines import remaining
 from service_kit.errors import Violations
+from service_kit.identity.callers import may_see
 
 if TYPE_CHECKING:
     import grpc
@@ -39,8 +40,8 @@ class Rendering:
         self._responses = responses
 
     def shows(self, record: Record) -> bool:
-        """Whether clients see it."""
-        return record.kind in self._responses
+        """Whether the caller sees it: of callers limited to some indexes, only theirs."""
+        return record.kind in self._responses and may_see(record.index)
 
     async def render(self, record: Record) -> pb.Operation:
         """Renders one."""

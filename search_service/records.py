@@ -71,21 +71,28 @@ def _seen(source: Message, name: str) -> str:
 
 def from_record(image_id: str, record: Mapping[str, Any]) -> types.Document:
     """Reads a document, or what was asked for of it."""
-    document = types.Document(image_id=image_id)
-    for name in _PLAIN:
-        if name in record:
-            setattr(document, name, record[name])
-    for name in _TIMES:
-        if name in record:
-            getattr(document, name).CopyFrom(timestamp(record[name]))
-    document.tags.extend(_listed(record.get("tags", ())))
-    document.attributes.update(record.get("attributes", {}))
+    document = types.Document()
+    fill(document, image_id, record)
+    return document
+
+
+def fill(document: types.Document, image_id: str, record: Mapping[str, Any]) -> None:
+    """Reads a document, or what was asked for of it, into an empty message."""
+    for name, value in record.items():
+        if name in _PLAIN:
+            setattr(document, name, value)
+        elif name in _TIMES:
+            getattr(document, name).CopyFrom(timestamp(value))
+    document.image_id = image_id
+    if "tags" in record:
+        document.tags.extend(_listed(record["tags"]))
+    if "attributes" in record:
+        document.attributes.update(record["attributes"])
     for source in _listed(record.get("sources", ())):
         shown = document.sources.add(**{name: source[name] for name in _PLACE if name in source})
         for name in _SEEN:
             if name in source:
                 getattr(shown, name).CopyFrom(timestamp(source[name]))
-    return document
 
 
 def _listed(value: Any) -> Sequence[Any]:

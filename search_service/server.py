@@ -123,7 +123,9 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         stopping = asyncio.Event()
         responses: dict[str, Response] = {}
         rendering = Rendering(responses)
-        lifecycle = IndexServicer(cluster, indexes, revisions, operations, rendering, metrics)
+        lifecycle = IndexServicer(
+            cluster, indexes, revisions, operations, rendering, metrics, settings.max_bulk_bytes
+        )
         of_revisions = RevisionServicer(indexes, revisions, operations, rendering)
         responses |= responses_of(indexes, lifecycle, of_revisions)
         room = ByteBudget(settings.max_pending_bytes)

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from service_kit.keyed_channel import KeyedChannel
 from service_kit.tls.client import ClientTls
 from service_kit.tls.renewing import RenewingChannel
 from service_kit.tls.watching import WatchedCertificates
@@ -18,6 +19,7 @@ def channel(
     max_message_bytes: int = 32 * 1024 * 1024,
     credentials: grpc.ChannelCredentials | None = None,
     tls: ClientTls | None = None,
+    api_key: str = "",
 ) -> grpc.aio.Channel:
     """Opens a channel.
 
@@ -30,6 +32,7 @@ def channel(
         credentials: Of gRPC, for those that `tls` cannot say.
         tls: How to encrypt, with certificates that are read again when they change. None, and no
             credentials: nothing is encrypted.
+        api_key: Sent with every call as "authorization: Bearer …". "": none is.
 
     Returns:
         The channel. It connects when it is first used, and again by itself.
@@ -63,12 +66,15 @@ def channel(
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.use_local_subchannel_pool", 1),
     ]
+    opened: grpc.aio.Channel
     if tls is not None:
         options += tls.options
-        return RenewingChannel(
+        opened = RenewingChannel(
             WatchedCertificates(tls.files),
             lambda newest: grpc.aio.secure_channel(target, newest, options=options),
         )
-    if credentials is not None:
-        return grpc.aio.secure_channel(target, credentials, options=options)
-    return grpc.aio.insecure_channel(target, options=options)
+    elif credentials is not None:
+        opened = grpc.aio.secure_channel(target, credentials, options=options)
+    else:
+        opened = grpc.aio.insecure_channel(target, options=options)
+    return KeyedChannel(opened, api_key) if api_key else opened

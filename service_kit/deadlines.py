@@ -10,12 +10,23 @@ from contextvars import ContextVar
 # Time kept back so that this service's answer reaches the caller before the caller gives up.
 MARGIN_S = 0.05
 
+_SHARE = 0.7
+
 _end: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def begin(seconds: float | None) -> None:
     """Says that the current call has `seconds` left; None: no bound."""
     _end.set(None if seconds is None else time.monotonic() + seconds)
+
+
+def share(cap: float) -> float:
+    """Seconds to give to one of several parts that are asked at the same time.
+
+    Less than what is left, so that the answers of the others reach the caller when this one does
+    not come.
+    """
+    return _SHARE * remaining(cap)
 
 
 def remaining(cap: float) -> float:

@@ -27,7 +27,8 @@ DOMAIN = "imagesearch"
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
-# What another service says of the request or of its load is the caller's to know.
+# What another service says of the request or of its load is the caller's to know. That it does not
+# let us in, or do something, is about our key, not the caller's.
 _PASSED_ON = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.ALREADY_EXISTS,
@@ -37,7 +38,6 @@ _PASSED_ON = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.OUT_OF_RANGE,
-    grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.UNAVAILABLE,
 }

@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 
 from service_kit import deadlines
 from service_kit.errors import DeadlineError, ServiceError
+from service_kit.identity import callers
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -20,12 +21,29 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_MAKE_HANDLER: dict[str, Callable[..., Any]] = {
+MAKE_HANDLER: dict[str, Callable[..., Any]] = {
     "unary_unary": grpc.unary_unary_rpc_method_handler,
     "unary_stream": grpc.unary_stream_rpc_method_handler,
     "stream_unary": grpc.stream_unary_rpc_method_handler,
     "stream_stream": grpc.stream_stream_rpc_method_handler,
 }
+"""Makes a handler of each kind."""
+
+# Refusals that come by the thousand: under overload, or from who guesses keys.
+_OFTEN = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAUTHENTICATED}
+
+
+def kind_of(handler: "Handler") -> str:
+    """The kind of a handler, e.g. "unary_stream"; its attribute of that name has the behaviour."""
+    return (
+        f"{'stream' if handler.request_streaming else 'unary'}_"
+        f"{'stream' if handler.response_streaming else 'unary'}"
+    )
+
+
+def is_infrastructure(method: str) -> bool:
+    """Whether a method is of health, reflection and the like: not the service's own work."""
+    return method.startswith("/grpc.")
 
 
 class Call:
@@ -39,11 +57,6 @@ class Call:
     def __init__(self, method: str, streaming: bool) -> None:
         self.method = method
         self.streaming = streaming
-
-    @property
-    def infrastructure(self) -> bool:
-        """Health, reflection and the like: not the service's own work."""
-        return self.method.startswith("/grpc.")
 
 
 class AroundInterceptor(grpc.aio.ServerInterceptor):
@@ -69,21 +82,22 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:  # unknown method: grpc answers UNIMPLEMENTED
             return None
-        kind = (
-            f"{'stream' if handler.request_streaming else 'unary'}_"
-            f"{'stream' if handler.response_streaming else 'unary'}"
-        )
-        call = Call(method, kind != "unary_unary")
-        if call.infrastructure:
+        if is_infrastructure(method):
             return handler
+        self._wrapped[method] = wrapped = self.wrap(method, handler)
+        return wrapped
+
+    def wrap(self, method: str, handler: "Handler") -> "Handler":
+        """Makes a handler that runs another inside the context managers."""
+        kind = kind_of(handler)
+        call = Call(method, kind != "unary_unary")
         behavior = getattr(handler, kind)
         wrap = _stream_inside if handler.response_streaming else _answer_inside
         for around in reversed(self._arounds):
             behavior = wrap(around, call, behavior)
-        wrapped: Handler = _MAKE_HANDLER[kind](
+        wrapped: Handler = MAKE_HANDLER[kind](
             behavior, handler.request_deserializer, handler.response_serializer
         )
-        self._wrapped[method] = wrapped
         return wrapped
 
 
@@ -114,7 +128,7 @@ async def statuses(call: Call, context: "Context") -> AsyncIterator[None]:
     except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
         raise
     except Exception:
-        log.exception("call_failed", method=call.method)
+        log.exception("call_failed", method=call.method, **callers.log_fields())
         await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
 
 
@@ -146,7 +160,7 @@ def deadline(max_seconds: float) -> "Around":
 class Logged:
     """Logs every call once, when it ends, with its status and time.
 
-    Calls refused for want of room are the exception: under overload there are thousands, and
+    Calls refused for want of room, or of a key, are the exception: there may be thousands, and
     writing of each would take the time to serve others. One a second is logged, with the number
     that was not.
     """
@@ -167,7 +181,7 @@ class Logged:
             raise
         finally:
             code = grpc.StatusCode.CANCELLED if cancelled else _code(context)
-            if code is not grpc.StatusCode.RESOURCE_EXHAUSTED or self._is_due():
+            if code not in _OFTEN or self._is_due():
                 self._log(call, context, code, time.perf_counter() - began)
 
     def _is_due(self) -> bool:
@@ -179,10 +193,10 @@ class Logged:
         return True
 
     def _log(self, call: Call, context: "Context", code: grpc.StatusCode, seconds: float) -> None:
-        fields: dict[str, Any] = {"ms": round(seconds * 1000, 1)}
+        fields: dict[str, Any] = {"ms": round(seconds * 1000, 1), **callers.log_fields()}
         if code is not grpc.StatusCode.OK:
             fields["error"] = context.details()
-        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and self._not_logged:
+        if code in _OFTEN and self._not_logged:
             fields["not_logged"], self._not_logged = self._not_logged, 0
         level = log.info if code is grpc.StatusCode.OK else log.warning
         level("call", method=call.method, code=code.name, **fields)

@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError
-from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from service_kit.identity.settings import IdentitySettings
+from service_kit.secret_files import SecretFiles
 
 S = TypeVar("S", bound="ProcessSettings")
 
@@ -23,7 +33,10 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
 class ProcessSettings(BaseSettings):
-    """Base of all settings; an attribute's docstring is its `--help`."""
+    """Base of all settings; an attribute's docstring is its `--help`.
+
+    A secret may also be in a file, which NAME_FILE names instead of NAME.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -46,8 +59,20 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     """One JSON object a line, or text for people."""
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Adds the files that secrets are in."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
 
-class ServerSettings(ProcessSettings):
+
+class ServerSettings(ProcessSettings, IdentitySettings):
     """Base of every gRPC service's settings."""
 
     max_message_bytes: PositiveInt = 32 * 1024 * 1024
@@ -82,6 +107,9 @@ def read(settings: type[S]) -> S:
     """Reads settings from flags and the environment; ends the program if they are wrong."""
     try:
         return CliApp.run(settings)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors():

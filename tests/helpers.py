@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Any, TypeVar
 
 import grpc
+import pillow_heif
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from imagesearch.common.v1 import types_pb2 as types
@@ -52,7 +53,11 @@ def id_of(data: bytes) -> str:
 def encoded(image: Image.Image, fmt: str, **options: Any) -> bytes:
     """An image as a file of a format."""
     buffer = io.BytesIO()
-    image.save(buffer, fmt, **options)
+    if fmt == "HEIF":  # what is deployed reads it and does not write it
+        exif = options.pop("exif", Image.Exif())
+        pillow_heif.from_pillow(image).save(buffer, exif=exif.tobytes(), **options)
+    else:
+        image.save(buffer, fmt, **options)
     return buffer.getvalue()
 
 

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
+from imagesearch.common.v1 import server_service_pb2 as server_pb
+from imagesearch.common.v1 import server_service_pb2_grpc as server_grpc
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc as embedder_grpc
@@ -35,6 +37,7 @@ class Embedder:
     ) -> None:
         self._stub = embedder_grpc.EmbedderServiceStub(opened)
         self._health = health_pb2_grpc.HealthStub(opened)
+        self._server = server_grpc.ServerServiceStub(opened)
         self._call_timeout_s = call_timeout_s
         self._image_timeout_s = image_timeout_s
 
@@ -120,6 +123,16 @@ class Embedder:
         response = await answer_of(self._stub.ListModels, request, EMBEDDER, self._call_timeout_s)
         return response.models
 
+    async def server(self) -> server_pb.Server:
+        """What it tells of itself.
+
+        Raises:
+            ServiceError: It does not answer.
+        """
+        request = server_pb.GetServerRequest()
+        response = await answer_of(self._server.GetServer, request, EMBEDDER, self._call_timeout_s)
+        return response.server
+
     async def check(self) -> None:
         """Returns if it can do its work.
 
@@ -156,7 +169,7 @@ def _embedded(result: embedder_pb.EmbedResult, moves: Moves) -> embedder_pb.Embe
 
 
 def open_embedder(
-    target: str, max_message_bytes: int, tls: ClientTls | None = None
+    target: str, max_message_bytes: int, api_key: str = "", tls: ClientTls | None = None
 ) -> grpc.aio.Channel:
     """Opens a channel to embedder_service.
 
@@ -164,4 +177,10 @@ def open_embedder(
         CertificateError: The files of `tls` cannot be used.
     """
     idempotent = [f"{_EMBEDDER_SERVICE}/{name}" for name in ("Embed", "ListModels", "GetModel")]
-    return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes, tls=tls)
+    return channel(
+        target,
+        idempotent=idempotent,
+        max_message_bytes=max_message_bytes,
+        api_key=api_key,
+        tls=tls,
+    )

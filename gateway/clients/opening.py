@@ -19,10 +19,11 @@ def open_channels(settings: Settings) -> tuple[grpc.aio.Channel, grpc.aio.Channe
         StartError: The certificates cannot be used.
     """
     size = settings.max_message_bytes
+    key = settings.backend_api_key.get_secret_value() if settings.backend_api_key else ""
     try:
         return (
-            open_embedder(settings.embedder, size, _tls(settings, settings.embedder_tls_name)),
-            open_search(settings.search, size, _tls(settings, settings.search_tls_name)),
+            open_embedder(settings.embedder, size, key, _tls(settings, settings.embedder_tls_name)),
+            open_search(settings.search, size, key, _tls(settings, settings.search_tls_name)),
         )
     except CertificateError as error:
         raise StartError(f"TLS to the other services: {error}") from error

@@ -5,6 +5,9 @@ from contextlib import asynccontextmanager
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
+from imagesearch.common.v1 import cluster_pb2
+from imagesearch.common.v1 import server_service_pb2 as server_pb
+from imagesearch.common.v1 import server_service_pb2_grpc as server_grpc
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 from imagesearch.search.v1 import index_service_pb2_grpc as index_grpc
@@ -39,6 +42,7 @@ class Search:
         self._documents = search_grpc.SearchServiceStub(opened)
         self._indexes = index_grpc.IndexServiceStub(opened)
         self._health = health_pb2_grpc.HealthStub(opened)
+        self._server = server_grpc.ServerServiceStub(opened)
         self._call_timeout_s = call_timeout_s
         self._image_timeout_s = image_timeout_s
 
@@ -171,6 +175,26 @@ class Search:
         request = index_pb.RefreshIndexRequest(name=name)
         await answer_of(self._indexes.RefreshIndex, request, SEARCH, self._call_timeout_s)
 
+    async def server(self) -> server_pb.Server:
+        """What it tells of itself.
+
+        Raises:
+            ServiceError: It does not answer.
+        """
+        request = server_pb.GetServerRequest()
+        response = await answer_of(self._server.GetServer, request, SEARCH, self._call_timeout_s)
+        return response.server
+
+    async def cluster(self) -> cluster_pb2.Cluster:
+        """How Elasticsearch is.
+
+        Raises:
+            ServiceError: It does not answer.
+        """
+        request = index_pb.GetClusterRequest()
+        response = await answer_of(self._indexes.GetCluster, request, SEARCH, self._call_timeout_s)
+        return response.cluster
+
     async def check(self) -> None:
         """Returns if it can do its work.
 
@@ -226,7 +250,7 @@ def _stored(
 
 
 def open_search(
-    target: str, max_message_bytes: int, tls: ClientTls | None = None
+    target: str, max_message_bytes: int, api_key: str = "", tls: ClientTls | None = None
 ) -> grpc.aio.Channel:
     """Opens a channel to search_service.
 
@@ -239,4 +263,10 @@ def open_search(
     ]
     idempotent += [f"{_INDEX_SERVICE}/GetIndex", f"{_INDEX_SERVICE}/RefreshIndex"]
     idempotent += [f"{_INDEX_SERVICE}/ListIndexes"]
-    return channel(target, idempotent=idempotent, max_message_bytes=max_message_bytes, tls=tls)
+    return channel(
+        target,
+        idempotent=idempotent,
+        max_message_bytes=max_message_bytes,
+        api_key=api_key,
+        tls=tls,
+    )

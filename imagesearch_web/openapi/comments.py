@@ -40,6 +40,8 @@ def _read(text: str, found: dict[str, str]) -> None:
             around
         ) > 1:
             _note([*around, field[1]], said, found)
+        if not block and line.endswith("{"):  # an RPC with options: nothing in it has a name
+            around.append("")
         if line.endswith("}") and len(around) > 1:
             around.pop()
         said = []

@@ -17,9 +17,10 @@ PACKAGES: dict[str, set[str]] = {
     "imagesearch_client": {"service_kit"},
     "imagesearch_collect": {"service_kit", "image_kit", "fetch_kit"},
     "imagesearch_ingest": {"service_kit", "image_kit", "imagesearch_client"},
+    "imagesearch_doctor": {"service_kit", "image_kit", "imagesearch_client"},
     "imagesearch_cli": {
-        *("service_kit", "image_kit", "fetch_kit"),
-        *("imagesearch_client", "imagesearch_collect", "imagesearch_ingest"),
+        *("service_kit", "image_kit", "fetch_kit", "imagesearch_client"),
+        *("imagesearch_collect", "imagesearch_doctor", "imagesearch_ingest"),
     },
     "jobs": {
         *("service_kit", "image_kit", "imagesearch_client", "imagesearch_ingest"),
@@ -30,7 +31,7 @@ PACKAGES: dict[str, set[str]] = {
 """What each package may import of ours, besides itself and the contracts."""
 
 STUBS: dict[str, set[str]] = {
-    "service_kit": set(),
+    "service_kit": {"common"},
     "fetch_kit": set(),
     "image_kit": set(),
     "embedder_service": {"embedder", "common"},
@@ -39,6 +40,7 @@ STUBS: dict[str, set[str]] = {
     "imagesearch_client": {"gateway", "common"},
     "imagesearch_collect": set(),
     "imagesearch_ingest": {"gateway", "search", "common"},
+    "imagesearch_doctor": {"gateway", "embedder", "search", "common"},
     "imagesearch_cli": {"gateway", "common"},
     "jobs": {"search", "common"},
     "imagesearch_web": {"gateway", "common"},

@@ -726,6 +726,12 @@ class IndexStatus(_message.Message):
     SPACE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    VECTOR_TYPE_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    SEARCH_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     document_count: _builtins.int
@@ -738,6 +744,18 @@ class IndexStatus(_message.Message):
     """The space its vectors belong to."""
     revision: _builtins.int
     """Number of its live revision; it grows when the index is rebuilt."""
+    dimensions: _builtins.int
+    """Values in a vector."""
+    vector_type: _builtins.str
+    """How vectors are stored and searched, as Elasticsearch names it, e.g. "int8_hnsw"."""
+    shards: _builtins.int
+    """Primary shards."""
+    replicas: _builtins.int
+    """Copies of each shard. Absent: one where the cluster has a second node, else none."""
+    segments: _builtins.int
+    """Segments of the primary shards, each with a graph of its own."""
+    search_memory_bytes: _builtins.int
+    """Memory outside the heap that searches want, in bytes, copies not included."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When its live revision was made: an index that was deleted and made again is younger."""
@@ -752,12 +770,20 @@ class IndexStatus(_message.Message):
         space: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
+        dimensions: _builtins.int = ...,
+        vector_type: _builtins.str = ...,
+        shards: _builtins.int = ...,
+        replicas: _builtins.int | None = ...,
+        segments: _builtins.int = ...,
+        search_memory_bytes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "created_at", b"created_at", "replicas", b"replicas"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "document_count", b"document_count", "health", b"health", "name", b"name", "revision", b"revision", "size_bytes", b"size_bytes", "space", b"space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "created_at", b"created_at", "dimensions", b"dimensions", "document_count", b"document_count", "health", b"health", "name", b"name", "replicas", b"replicas", "revision", b"revision", "search_memory_bytes", b"search_memory_bytes", "segments", b"segments", "shards", b"shards", "size_bytes", b"size_bytes", "space", b"space", "vector_type", b"vector_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
+    _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
 
 Global___IndexStatus: _TypeAlias = IndexStatus  # noqa: Y015
 

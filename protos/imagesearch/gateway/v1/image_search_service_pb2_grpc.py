@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from imagesearch.gateway.v1 import classification_pb2 as imagesearch_dot_gateway_dot_v1_dot_classification__pb2
+from imagesearch.gateway.v1 import diagnostics_pb2 as imagesearch_dot_gateway_dot_v1_dot_diagnostics__pb2
 from imagesearch.gateway.v1 import image_search_service_pb2 as imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2
 from imagesearch.gateway.v1 import queries_pb2 as imagesearch_dot_gateway_dot_v1_dot_queries__pb2
 from imagesearch.gateway.v1 import versions_pb2 as imagesearch_dot_gateway_dot_v1_dot_versions__pb2
@@ -128,6 +129,11 @@ class ImageSearchServiceStub:
                 '/imagesearch.gateway.v1.ImageSearchService/GetStatus',
                 request_serializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusResponse.FromString,
+                _registered_method=True)
+        self.GetDiagnostics = channel.unary_unary(
+                '/imagesearch.gateway.v1.ImageSearchService/GetDiagnostics',
+                request_serializer=imagesearch_dot_gateway_dot_v1_dot_diagnostics__pb2.GetDiagnosticsRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_gateway_dot_v1_dot_diagnostics__pb2.GetDiagnosticsResponse.FromString,
                 _registered_method=True)
         self.ListIndexes = channel.unary_unary(
                 '/imagesearch.gateway.v1.ImageSearchService/ListIndexes',
@@ -278,6 +284,14 @@ class ImageSearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDiagnostics(self, request, context):
+        """Says how every part is set up and how it is, for those who run the system: what `imagesearch doctor`
+        judges. It asks every part, and costs more than GetStatus.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListIndexes(self, request, context):
         """Lists the indexes, by name.
         """
@@ -372,6 +386,11 @@ def add_ImageSearchServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusRequest.FromString,
                     response_serializer=imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'GetDiagnostics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDiagnostics,
+                    request_deserializer=imagesearch_dot_gateway_dot_v1_dot_diagnostics__pb2.GetDiagnosticsRequest.FromString,
+                    response_serializer=imagesearch_dot_gateway_dot_v1_dot_diagnostics__pb2.GetDiagnosticsResponse.SerializeToString,
             ),
             'ListIndexes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListIndexes,
@@ -845,6 +864,33 @@ class ImageSearchService:
             '/imagesearch.gateway.v1.ImageSearchService/GetStatus',
             imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusRequest.SerializeToString,
             imagesearch_dot_gateway_dot_v1_dot_image__search__service__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDiagnostics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.gateway.v1.ImageSearchService/GetDiagnostics',
+            imagesearch_dot_gateway_dot_v1_dot_diagnostics__pb2.GetDiagnosticsRequest.SerializeToString,
+            imagesearch_dot_gateway_dot_v1_dot_diagnostics__pb2.GetDiagnosticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

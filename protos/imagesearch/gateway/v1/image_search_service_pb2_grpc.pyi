@@ -6,6 +6,7 @@ All that a client needs."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from imagesearch.gateway.v1 import classification_pb2 as _classification_pb2
+from imagesearch.gateway.v1 import diagnostics_pb2 as _diagnostics_pb2
 from imagesearch.gateway.v1 import image_search_service_pb2 as _image_search_service_pb2
 from imagesearch.gateway.v1 import queries_pb2 as _queries_pb2
 from imagesearch.gateway.v1 import versions_pb2 as _versions_pb2
@@ -98,6 +99,10 @@ class ImageSearchServiceStub:
     """Reads an image's original or its thumbnail."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_image_search_service_pb2.GetStatusRequest, _image_search_service_pb2.GetStatusResponse]
     """Says which parts answer, what they run, and how much an index holds."""
+    GetDiagnostics: _grpc.UnaryUnaryMultiCallable[_diagnostics_pb2.GetDiagnosticsRequest, _diagnostics_pb2.GetDiagnosticsResponse]
+    """Says how every part is set up and how it is, for those who run the system: what `imagesearch doctor`
+    judges. It asks every part, and costs more than GetStatus.
+    """
     ListIndexes: _grpc.UnaryUnaryMultiCallable[_image_search_service_pb2.ListIndexesRequest, _image_search_service_pb2.ListIndexesResponse]
     """Lists the indexes, by name."""
 
@@ -168,6 +173,10 @@ class ImageSearchServiceAsyncStub(ImageSearchServiceStub):
     """Reads an image's original or its thumbnail."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_image_search_service_pb2.GetStatusRequest, _image_search_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Says which parts answer, what they run, and how much an index holds."""
+    GetDiagnostics: _aio.UnaryUnaryMultiCallable[_diagnostics_pb2.GetDiagnosticsRequest, _diagnostics_pb2.GetDiagnosticsResponse]  # type: ignore[assignment]
+    """Says how every part is set up and how it is, for those who run the system: what `imagesearch doctor`
+    judges. It asks every part, and costs more than GetStatus.
+    """
     ListIndexes: _aio.UnaryUnaryMultiCallable[_image_search_service_pb2.ListIndexesRequest, _image_search_service_pb2.ListIndexesResponse]  # type: ignore[assignment]
     """Lists the indexes, by name."""
 
@@ -337,6 +346,16 @@ class ImageSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_image_search_service_pb2.GetStatusResponse, _abc.Awaitable[_image_search_service_pb2.GetStatusResponse]]:
         """Says which parts answer, what they run, and how much an index holds."""
+
+    @_abc_1.abstractmethod
+    def GetDiagnostics(
+        self,
+        request: _diagnostics_pb2.GetDiagnosticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_diagnostics_pb2.GetDiagnosticsResponse, _abc.Awaitable[_diagnostics_pb2.GetDiagnosticsResponse]]:
+        """Says how every part is set up and how it is, for those who run the system: what `imagesearch doctor`
+        judges. It asks every part, and costs more than GetStatus.
+        """
 
     @_abc_1.abstractmethod
     def ListIndexes(

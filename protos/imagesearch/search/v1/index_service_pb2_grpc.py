@@ -96,6 +96,11 @@ class IndexServiceStub:
                 request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.DeleteIndexRequest.SerializeToString,
                 response_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.DeleteIndexResponse.FromString,
                 _registered_method=True)
+        self.GetCluster = channel.unary_unary(
+                '/imagesearch.search.v1.IndexService/GetCluster',
+                request_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.GetClusterRequest.SerializeToString,
+                response_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.GetClusterResponse.FromString,
+                _registered_method=True)
 
 
 class IndexServiceServicer:
@@ -197,6 +202,13 @@ class IndexServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCluster(self, request, context):
+        """Describes the cluster: health, nodes, their heaps and disks, what is blocked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IndexServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -249,6 +261,11 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     servicer.DeleteIndex,
                     request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.DeleteIndexRequest.FromString,
                     response_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.DeleteIndexResponse.SerializeToString,
+            ),
+            'GetCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCluster,
+                    request_deserializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.GetClusterRequest.FromString,
+                    response_serializer=imagesearch_dot_search_dot_v1_dot_index__service__pb2.GetClusterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -532,6 +549,33 @@ class IndexService:
             '/imagesearch.search.v1.IndexService/DeleteIndex',
             imagesearch_dot_search_dot_v1_dot_index__service__pb2.DeleteIndexRequest.SerializeToString,
             imagesearch_dot_search_dot_v1_dot_index__service__pb2.DeleteIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagesearch.search.v1.IndexService/GetCluster',
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.GetClusterRequest.SerializeToString,
+            imagesearch_dot_search_dot_v1_dot_index__service__pb2.GetClusterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -85,6 +85,8 @@ class IndexServiceStub:
     """
     DeleteIndex: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.DeleteIndexRequest, _index_service_pb2.DeleteIndexResponse]
     """Deletes an index with its documents and all its revisions. There is no way back."""
+    GetCluster: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.GetClusterRequest, _index_service_pb2.GetClusterResponse]
+    """Describes the cluster: health, nodes, their heaps and disks, what is blocked."""
 
 @_typing.type_check_only
 class IndexServiceAsyncStub(IndexServiceStub):
@@ -142,6 +144,8 @@ class IndexServiceAsyncStub(IndexServiceStub):
     """
     DeleteIndex: _aio.UnaryUnaryMultiCallable[_index_service_pb2.DeleteIndexRequest, _index_service_pb2.DeleteIndexResponse]  # type: ignore[assignment]
     """Deletes an index with its documents and all its revisions. There is no way back."""
+    GetCluster: _aio.UnaryUnaryMultiCallable[_index_service_pb2.GetClusterRequest, _index_service_pb2.GetClusterResponse]  # type: ignore[assignment]
+    """Describes the cluster: health, nodes, their heaps and disks, what is blocked."""
 
 class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
     """The life of an index. An index is an alias over one physical index, its live
@@ -256,5 +260,13 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_index_service_pb2.DeleteIndexResponse, _abc.Awaitable[_index_service_pb2.DeleteIndexResponse]]:
         """Deletes an index with its documents and all its revisions. There is no way back."""
+
+    @_abc_1.abstractmethod
+    def GetCluster(
+        self,
+        request: _index_service_pb2.GetClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_service_pb2.GetClusterResponse, _abc.Awaitable[_index_service_pb2.GetClusterResponse]]:
+        """Describes the cluster: health, nodes, their heaps and disks, what is blocked."""
 
 def add_IndexServiceServicer_to_server(servicer: IndexServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,52 +24,67 @@ _sym_db = _symbol_database.Default()
 
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from imagesearch.common.v1 import access_pb2 as imagesearch_dot_common_dot_v1_dot_access__pb2
 from imagesearch.search.v1 import index_service_pb2 as imagesearch_dot_search_dot_v1_dot_index__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,imagesearch/search/v1/revision_service.proto\x12\x15imagesearch.search.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)imagesearch/search/v1/index_service.proto\"\xcc\x02\n\x08Revision\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x16\n\x0ephysical_index\x18\x02 \x01(\t\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32$.imagesearch.search.v1.RevisionState\x12\r\n\x05space\x18\x04 \x01(\t\x12\x34\n\x07options\x18\x05 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\x12\x16\n\x0e\x64ocument_count\x18\x06 \x01(\x03\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bpromoted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\toperation\x18\n \x01(\t\"{\n\nComparison\x12\x12\n\nlive_count\x18\x01 \x01(\x03\x12\x13\n\x0bother_count\x18\x02 \x01(\x03\x12\x0f\n\x07sampled\x18\x03 \x01(\x05\x12\x0f\n\x07missing\x18\x04 \x01(\x05\x12\x11\n\tdiffering\x18\x05 \x01(\x05\x12\x0f\n\x07overlap\x18\x06 \x01(\x01\"j\n\x15\x43reateRevisionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x34\n\x07options\x18\x02 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\x12\r\n\x05space\x18\x03 \x01(\t\"K\n\x16\x43reateRevisionResponse\x12\x31\n\x08revision\x18\x01 \x01(\x0b\x32\x1f.imagesearch.search.v1.Revision\"$\n\x14ListRevisionsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"K\n\x15ListRevisionsResponse\x12\x32\n\trevisions\x18\x01 \x03(\x0b\x32\x1f.imagesearch.search.v1.Revision\"J\n\x17\x43ompareRevisionsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x0f\n\x07samples\x18\x03 \x01(\x05\"Q\n\x18\x43ompareRevisionsResponse\x12\x35\n\ncomparison\x18\x01 \x01(\x0b\x32!.imagesearch.search.v1.Comparison\">\n\x04Gate\x12\x18\n\x0bmin_overlap\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04open\x18\x02 \x01(\x08\x42\x0e\n\x0c_min_overlap\"c\n\x16PromoteRevisionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12)\n\x04gate\x18\x03 \x01(\x0b\x32\x1b.imagesearch.search.v1.Gate\"\x83\x01\n\x17PromoteRevisionResponse\x12\x31\n\x08revision\x18\x01 \x01(\x0b\x32\x1f.imagesearch.search.v1.Revision\x12\x35\n\ncomparison\x18\x02 \x01(\x0b\x32!.imagesearch.search.v1.Comparison\"\'\n\x17RollBackRevisionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"M\n\x18RollBackRevisionResponse\x12\x31\n\x08revision\x18\x01 \x01(\x0b\x32\x1f.imagesearch.search.v1.Revision\"7\n\x15\x44\x65leteRevisionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\"\x18\n\x16\x44\x65leteRevisionResponse\"\xaf\x01\n\x13RebuildIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x34\n\x07options\x18\x02 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\x12)\n\x04gate\x18\x03 \x01(\x0b\x32\x1b.imagesearch.search.v1.Gate\x12\x10\n\x08optimize\x18\x04 \x01(\x08\x12\x17\n\x0f\x64\x65lete_previous\x18\x05 \x01(\x08\"\x80\x01\n\x14RebuildIndexResponse\x12\x31\n\x08revision\x18\x01 \x01(\x0b\x32\x1f.imagesearch.search.v1.Revision\x12\x35\n\ncomparison\x18\x02 \x01(\x0b\x32!.imagesearch.search.v1.Comparison*\x80\x01\n\rRevisionState\x12\x1e\n\x1aREVISION_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13REVISION_STATE_LIVE\x10\x01\x12\x1a\n\x16REVISION_STATE_FILLING\x10\x02\x12\x1a\n\x16REVISION_STATE_STANDBY\x10\x03\x32\x92\x06\n\x0fRevisionService\x12m\n\x0e\x43reateRevision\x12,.imagesearch.search.v1.CreateRevisionRequest\x1a-.imagesearch.search.v1.CreateRevisionResponse\x12j\n\rListRevisions\x12+.imagesearch.search.v1.ListRevisionsRequest\x1a,.imagesearch.search.v1.ListRevisionsResponse\x12s\n\x10\x43ompareRevisions\x12..imagesearch.search.v1.CompareRevisionsRequest\x1a/.imagesearch.search.v1.CompareRevisionsResponse\x12p\n\x0fPromoteRevision\x12-.imagesearch.search.v1.PromoteRevisionRequest\x1a..imagesearch.search.v1.PromoteRevisionResponse\x12s\n\x10RollBackRevision\x12..imagesearch.search.v1.RollBackRevisionRequest\x1a/.imagesearch.search.v1.RollBackRevisionResponse\x12m\n\x0e\x44\x65leteRevision\x12,.imagesearch.search.v1.DeleteRevisionRequest\x1a-.imagesearch.search.v1.DeleteRevisionResponse\x12Y\n\x0cRebuildIndex\x12*.imagesearch.search.v1.RebuildIndexRequest\x1a\x1d.google.longrunning.Operationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,imagesearch/search/v1/revision_service.proto\x12\x15imagesearch.search.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"imagesearch/common/v1/access.proto\x1a)imagesearch/search/v1/index_service.proto\"\xcc\x02\n\x08Revision\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x16\n\x0ephysical_index\x18\x02 \x01(\t\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32$.imagesearch.search.v1.RevisionState\x12\r\n\x05space\x18\x04 \x01(\t\x12\x34\n\x07options\x18\x05 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\x12\x16\n\x0e\x64ocument_count\x18\x06 \x01(\x03\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bpromoted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\toperation\x18\n \x01(\t\"{\n\nComparison\x12\x12\n\nlive_count\x18\x01 \x01(\x03\x12\x13\n\x0bother_count\x18\x02 \x01(\x03\x12\x0f\n\x07sampled\x18\x03 \x01(\x05\x12\x0f\n\x07missing\x18\x04 \x01(\x05\x12\x11\n\tdiffering\x18\x05 \x01(\x05\x12\x0f\n\x07overlap\x18\x06 \x01(\x01\"j\n\x15\x43reateRevisionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x34\n\x07options\x18\x02 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\x12\r\n\x05space\x18\x03 \x01(\t\"K\n\x16\x43reateRevisionResponse\x12\x31\n\x08revision\x18\x01 \x01(\x0b\x32\x1f.imagesearch.search.v1.Revision\"$\n\x14ListRevisionsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"K\n\x15ListRevisionsResponse\x12\x32\n\trevisions\x18\x01 \x03(\x0b\x32\x1f.imagesearch.search.v1.Revision\"J\n\x17\x43ompareRevisionsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x0f\n\x07samples\x18\x03 \x01(\x05\"Q\n\x18\x43ompareRevisionsResponse\x12\x35\n\ncomparison\x18\x01 \x01(\x0b\x32!.imagesearch.search.v1.Comparison\">\n\x04Gate\x12\x18\n\x0bmin_overlap\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04open\x18\x02 \x01(\x08\x42\x0e\n\x0c_min_overlap\"c\n\x16PromoteRevisionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12)\n\x04gate\x18\x03 \x01(\x0b\x32\x1b.imagesearch.search.v1.Gate\"\x83\x01\n\x17PromoteRevisionResponse\x12\x31\n\x08revision\x18\x01 \x01(\x0b\x32\x1f.imagesearch.search.v1.Revision\x12\x35\n\ncomparison\x18\x02 \x01(\x0b\x32!.imagesearch.search.v1.Comparison\"\'\n\x17RollBackRevisionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"M\n\x18RollBackRevisionResponse\x12\x31\n\x08revision\x18\x01 \x01(\x0b\x32\x1f.imagesearch.search.v1.Revision\"7\n\x15\x44\x65leteRevisionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\"\x18\n\x16\x44\x65leteRevisionResponse\"\xaf\x01\n\x13RebuildIndexRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x34\n\x07options\x18\x02 \x01(\x0b\x32#.imagesearch.search.v1.IndexOptions\x12)\n\x04gate\x18\x03 \x01(\x0b\x32\x1b.imagesearch.search.v1.Gate\x12\x10\n\x08optimize\x18\x04 \x01(\x08\x12\x17\n\x0f\x64\x65lete_previous\x18\x05 \x01(\x08\"\x80\x01\n\x14RebuildIndexResponse\x12\x31\n\x08revision\x18\x01 \x01(\x0b\x32\x1f.imagesearch.search.v1.Revision\x12\x35\n\ncomparison\x18\x02 \x01(\x0b\x32!.imagesearch.search.v1.Comparison*\x80\x01\n\rRevisionState\x12\x1e\n\x1aREVISION_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13REVISION_STATE_LIVE\x10\x01\x12\x1a\n\x16REVISION_STATE_FILLING\x10\x02\x12\x1a\n\x16REVISION_STATE_STANDBY\x10\x03\x32\xfd\x06\n\x0fRevisionService\x12|\n\x0e\x43reateRevision\x12,.imagesearch.search.v1.CreateRevisionRequest\x1a-.imagesearch.search.v1.CreateRevisionResponse\"\r\xca\xdb\x18\t\n\x01\x03\x12\x04name\x12y\n\rListRevisions\x12+.imagesearch.search.v1.ListRevisionsRequest\x1a,.imagesearch.search.v1.ListRevisionsResponse\"\r\xca\xdb\x18\t\n\x01\x03\x12\x04name\x12\x82\x01\n\x10\x43ompareRevisions\x12..imagesearch.search.v1.CompareRevisionsRequest\x1a/.imagesearch.search.v1.CompareRevisionsResponse\"\r\xca\xdb\x18\t\n\x01\x03\x12\x04name\x12\x7f\n\x0fPromoteRevision\x12-.imagesearch.search.v1.PromoteRevisionRequest\x1a..imagesearch.search.v1.PromoteRevisionResponse\"\r\xca\xdb\x18\t\n\x01\x03\x12\x04name\x12\x82\x01\n\x10RollBackRevision\x12..imagesearch.search.v1.RollBackRevisionRequest\x1a/.imagesearch.search.v1.RollBackRevisionResponse\"\r\xca\xdb\x18\t\n\x01\x03\x12\x04name\x12|\n\x0e\x44\x65leteRevision\x12,.imagesearch.search.v1.DeleteRevisionRequest\x1a-.imagesearch.search.v1.DeleteRevisionResponse\"\r\xca\xdb\x18\t\n\x01\x03\x12\x04name\x12h\n\x0cRebuildIndex\x12*.imagesearch.search.v1.RebuildIndexRequest\x1a\x1d.google.longrunning.Operation\"\r\xca\xdb\x18\t\n\x01\x03\x12\x04nameb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagesearch.search.v1.revision_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REVISIONSTATE']._serialized_start=1915
-  _globals['_REVISIONSTATE']._serialized_end=2043
-  _globals['_REVISION']._serialized_start=185
-  _globals['_REVISION']._serialized_end=517
-  _globals['_COMPARISON']._serialized_start=519
-  _globals['_COMPARISON']._serialized_end=642
-  _globals['_CREATEREVISIONREQUEST']._serialized_start=644
-  _globals['_CREATEREVISIONREQUEST']._serialized_end=750
-  _globals['_CREATEREVISIONRESPONSE']._serialized_start=752
-  _globals['_CREATEREVISIONRESPONSE']._serialized_end=827
-  _globals['_LISTREVISIONSREQUEST']._serialized_start=829
-  _globals['_LISTREVISIONSREQUEST']._serialized_end=865
-  _globals['_LISTREVISIONSRESPONSE']._serialized_start=867
-  _globals['_LISTREVISIONSRESPONSE']._serialized_end=942
-  _globals['_COMPAREREVISIONSREQUEST']._serialized_start=944
-  _globals['_COMPAREREVISIONSREQUEST']._serialized_end=1018
-  _globals['_COMPAREREVISIONSRESPONSE']._serialized_start=1020
-  _globals['_COMPAREREVISIONSRESPONSE']._serialized_end=1101
-  _globals['_GATE']._serialized_start=1103
-  _globals['_GATE']._serialized_end=1165
-  _globals['_PROMOTEREVISIONREQUEST']._serialized_start=1167
-  _globals['_PROMOTEREVISIONREQUEST']._serialized_end=1266
-  _globals['_PROMOTEREVISIONRESPONSE']._serialized_start=1269
-  _globals['_PROMOTEREVISIONRESPONSE']._serialized_end=1400
-  _globals['_ROLLBACKREVISIONREQUEST']._serialized_start=1402
-  _globals['_ROLLBACKREVISIONREQUEST']._serialized_end=1441
-  _globals['_ROLLBACKREVISIONRESPONSE']._serialized_start=1443
-  _globals['_ROLLBACKREVISIONRESPONSE']._serialized_end=1520
-  _globals['_DELETEREVISIONREQUEST']._serialized_start=1522
-  _globals['_DELETEREVISIONREQUEST']._serialized_end=1577
-  _globals['_DELETEREVISIONRESPONSE']._serialized_start=1579
-  _globals['_DELETEREVISIONRESPONSE']._serialized_end=1603
-  _globals['_REBUILDINDEXREQUEST']._serialized_start=1606
-  _globals['_REBUILDINDEXREQUEST']._serialized_end=1781
-  _globals['_REBUILDINDEXRESPONSE']._serialized_start=1784
-  _globals['_REBUILDINDEXRESPONSE']._serialized_end=1912
-  _globals['_REVISIONSERVICE']._serialized_start=2046
-  _globals['_REVISIONSERVICE']._serialized_end=2832
+  _globals['_REVISIONSERVICE'].methods_by_name['CreateRevision']._loaded_options = None
+  _globals['_REVISIONSERVICE'].methods_by_name['CreateRevision']._serialized_options = b'\312\333\030\t\n\001\003\022\004name'
+  _globals['_REVISIONSERVICE'].methods_by_name['ListRevisions']._loaded_options = None
+  _globals['_REVISIONSERVICE'].methods_by_name['ListRevisions']._serialized_options = b'\312\333\030\t\n\001\003\022\004name'
+  _globals['_REVISIONSERVICE'].methods_by_name['CompareRevisions']._loaded_options = None
+  _globals['_REVISIONSERVICE'].methods_by_name['CompareRevisions']._serialized_options = b'\312\333\030\t\n\001\003\022\004name'
+  _globals['_REVISIONSERVICE'].methods_by_name['PromoteRevision']._loaded_options = None
+  _globals['_REVISIONSERVICE'].methods_by_name['PromoteRevision']._serialized_options = b'\312\333\030\t\n\001\003\022\004name'
+  _globals['_REVISIONSERVICE'].methods_by_name['RollBackRevision']._loaded_options = None
+  _globals['_REVISIONSERVICE'].methods_by_name['RollBackRevision']._serialized_options = b'\312\333\030\t\n\001\003\022\004name'
+  _globals['_REVISIONSERVICE'].methods_by_name['DeleteRevision']._loaded_options = None
+  _globals['_REVISIONSERVICE'].methods_by_name['DeleteRevision']._serialized_options = b'\312\333\030\t\n\001\003\022\004name'
+  _globals['_REVISIONSERVICE'].methods_by_name['RebuildIndex']._loaded_options = None
+  _globals['_REVISIONSERVICE'].methods_by_name['RebuildIndex']._serialized_options = b'\312\333\030\t\n\001\003\022\004name'
+  _globals['_REVISIONSTATE']._serialized_start=1951
+  _globals['_REVISIONSTATE']._serialized_end=2079
+  _globals['_REVISION']._serialized_start=221
+  _globals['_REVISION']._serialized_end=553
+  _globals['_COMPARISON']._serialized_start=555
+  _globals['_COMPARISON']._serialized_end=678
+  _globals['_CREATEREVISIONREQUEST']._serialized_start=680
+  _globals['_CREATEREVISIONREQUEST']._serialized_end=786
+  _globals['_CREATEREVISIONRESPONSE']._serialized_start=788
+  _globals['_CREATEREVISIONRESPONSE']._serialized_end=863
+  _globals['_LISTREVISIONSREQUEST']._serialized_start=865
+  _globals['_LISTREVISIONSREQUEST']._serialized_end=901
+  _globals['_LISTREVISIONSRESPONSE']._serialized_start=903
+  _globals['_LISTREVISIONSRESPONSE']._serialized_end=978
+  _globals['_COMPAREREVISIONSREQUEST']._serialized_start=980
+  _globals['_COMPAREREVISIONSREQUEST']._serialized_end=1054
+  _globals['_COMPAREREVISIONSRESPONSE']._serialized_start=1056
+  _globals['_COMPAREREVISIONSRESPONSE']._serialized_end=1137
+  _globals['_GATE']._serialized_start=1139
+  _globals['_GATE']._serialized_end=1201
+  _globals['_PROMOTEREVISIONREQUEST']._serialized_start=1203
+  _globals['_PROMOTEREVISIONREQUEST']._serialized_end=1302
+  _globals['_PROMOTEREVISIONRESPONSE']._serialized_start=1305
+  _globals['_PROMOTEREVISIONRESPONSE']._serialized_end=1436
+  _globals['_ROLLBACKREVISIONREQUEST']._serialized_start=1438
+  _globals['_ROLLBACKREVISIONREQUEST']._serialized_end=1477
+  _globals['_ROLLBACKREVISIONRESPONSE']._serialized_start=1479
+  _globals['_ROLLBACKREVISIONRESPONSE']._serialized_end=1556
+  _globals['_DELETEREVISIONREQUEST']._serialized_start=1558
+  _globals['_DELETEREVISIONREQUEST']._serialized_end=1613
+  _globals['_DELETEREVISIONRESPONSE']._serialized_start=1615
+  _globals['_DELETEREVISIONRESPONSE']._serialized_end=1639
+  _globals['_REBUILDINDEXREQUEST']._serialized_start=1642
+  _globals['_REBUILDINDEXREQUEST']._serialized_end=1817
+  _globals['_REBUILDINDEXRESPONSE']._serialized_start=1820
+  _globals['_REBUILDINDEXRESPONSE']._serialized_end=1948
+  _globals['_REVISIONSERVICE']._serialized_start=2082
+  _globals['_REVISIONSERVICE']._serialized_end=2975
 # @@protoc_insertion_point(module_scope)

@@ -62,7 +62,8 @@ class UpsertDocumentsRequest(_message.Message):
     def more(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpsertDocumentsRequest]:
         """More documents in the same message, at most 1,000, each as if it were sent alone: large
         ingests are several times as fast so. They have no `more` themselves. With them,
-        the message's own `document` may be absent.
+        the message's own `document` may be absent. Callers limited to some indexes name one in
+        the message and in each of these.
         """
 
     def __init__(

@@ -1,0 +1,134 @@
+"""Do the servers do their work: health by name, the parts behind the gateway, reflection."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from imagesearch_client import (
+    ImageSearchError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnavailableError,
+)
+from imagesearch_doctor.findings import Finding, ok, problem
+from imagesearch_doctor.system import System
+from imagesearch_doctor.targets import EMBEDDER, SEARCH, SERVICES, Target
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+
+_START = {
+    EMBEDDER: "start it, or correct GATEWAY_EMBEDDER; until it is up it loads and measures models",
+    SEARCH: "start it or Elasticsearch, or correct GATEWAY_SEARCH or ELASTICSEARCH_URL",
+}
+
+
+async def health(system: System) -> list[Finding]:
+    """What each server says of its health, for each service that it must have."""
+    found = await asyncio.gather(*(_healthy(system, target) for target in system.targets.values()))
+    return [finding for findings in found for finding in findings]
+
+
+async def _healthy(system: System, target: Target) -> list[Finding]:
+    stub: Any = health_pb2_grpc.HealthStub(system.channel(target))
+    bad = []
+    for name in SERVICES[target.name]:
+        request = health_pb2.HealthCheckRequest(service=name)
+        try:
+            answer = await system.call(stub.Check, request)
+        except NotFoundError:
+            return [await _stranger(system, target)]
+        except ImageSearchError as error:
+            return [_no_answer(target, error)]
+        if answer.status != _SERVING:
+            bad.append(name.rpartition(".")[2])
+    if bad:
+        what = f"it says of {', '.join(bad)}: NOT_SERVING"
+        advice = "look at the findings on the parts behind it, and at its log for event `health`"
+        return [problem(target.name, what, advice)]
+    return [ok(target.name, "SERVING")]
+
+
+def _no_answer(target: Target, error: ImageSearchError) -> Finding:
+    if isinstance(error, UnavailableError):
+        advice = "see the connection's own finding; start it, or correct the address"
+        return problem(target.name, f"{target.address} cannot be called: {error.message}", advice)
+    advice = "see its log; something between may answer in its place"
+    what = f"{target.address} does not answer for its health: {error.code.name}, {error.message}"
+    return problem(target.name, what, advice)
+
+
+async def _stranger(system: System, target: Target) -> Finding:
+    """Says who answers at an address where somebody else was looked for."""
+    known = (await system.server(target)).value
+    services = set(known.services if known is not None else ())
+    there = next((name for name, needed in SERVICES.items() if services & set(needed)), None)
+    what = f"{target.address} is {there or 'a gRPC server of somebody else'}, and no {target.name}"
+    return problem(target.name, what, f"give the address of {target.name}")
+
+
+async def parts(system: System) -> list[Finding]:
+    """Whether the gateway reaches what is behind it."""
+    answer = await system.status()
+    if answer.value is None:
+        return []
+    return [
+        ok(part.name, "serving, the gateway says" + (f" ({part.detail})" if part.detail else ""))
+        if part.serving
+        else problem(part.name, f"the gateway says: {part.detail}", _START.get(part.name, ""))
+        for part in answer.value.components
+    ]
+
+
+async def reflection(system: System) -> list[Finding]:
+    """Whether tools such as grpcurl can list what there is. Both is well."""
+    found = await asyncio.gather(
+        *(_reflecting(system, target) for target in system.targets.values())
+    )
+    return [finding for finding in found if finding is not None]
+
+
+async def _reflecting(system: System, target: Target) -> Finding | None:
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(system.channel(target))
+    call = stub.ServerReflectionInfo(
+        timeout=system.options.timeout_s, metadata=system.options.access.metadata
+    )
+    try:
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        await call.done_writing()
+        answer = await call.read()
+    except grpc.aio.AioRpcError as error:
+        off = grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED
+        if error.code() in (*off, grpc.StatusCode.UNAUTHENTICATED):
+            return ok(target.name, "reflection is off: grpcurl needs the .proto files")
+        return None  # that it does not answer, others say
+    finally:
+        call.cancel()
+    if answer is grpc.aio.EOF:
+        return None
+    services = [each.name for each in answer.list_services_response.service]
+    if missing := [name for name in SERVICES[target.name] if name not in services]:
+        what = f"reflection does not list {', '.join(missing)}"
+        return problem(target.name, what, f"give the address of {target.name}")
+    return ok(target.name, f"reflection lists {len(services)} services")
+
+
+async def answers(system: System) -> list[Finding]:
+    """Whether the gateway answers the calls that the other checks rest on."""
+    status, diagnostics = await system.status(), await system.diagnostics()
+    found = []
+    for method, error in (("GetStatus", status.error), ("GetDiagnostics", diagnostics.error)):
+        if error is None or isinstance(error, UnavailableError):
+            continue  # that it is away, the health's check says
+        if isinstance(error, PermissionDeniedError):
+            continue  # and the access's check, that it refuses
+        if error.code is grpc.StatusCode.UNIMPLEMENTED:
+            what = f"it has no {method}: it is older than this command, or no gateway"
+            found.append(problem("gateway", what, "bring both to the same version"))
+            continue
+        what = f"{method} fails: {error.code.name}, {error.message}"
+        advice = "check --index" if error.violations else "see the gateway's log"
+        found.append(problem("gateway", what, advice))
+    return found
