@@ -15,8 +15,9 @@ from gateway.classification.label_sets import load as load_label_sets
 from gateway.classification.neighbors import Neighbors
 from gateway.classification.tagging import Tagging
 from gateway.classification_rpcs import ClassificationRpcs
-from gateway.clients.embedder import Embedder, open_embedder
-from gateway.clients.search import Search, open_search
+from gateway.clients.embedder import Embedder
+from gateway.clients.opening import open_channels
+from gateway.clients.search import Search
 from gateway.composed_search import ComposedSearch
 from gateway.diagnosing import Diagnosing
 from gateway.duplicates.finding import Duplicates
@@ -62,28 +63,18 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     """Runs the service; gives its port. The others may be away: health then says so.
 
     Raises:
-        StartError: The image store cannot be opened, a label set is wrong, the decoding processes
-            do not come up, or the address cannot be bound.
+        StartError: The image store cannot be opened, a label set is wrong, certificates cannot be
+            used, the decoding processes do not come up, or the address cannot be bound.
     """
     limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
     timeouts = (settings.call_timeout_s, settings.image_timeout_s)
     registry = new_registry("gateway")
     metrics, calls = Metrics(registry), CallMetrics(registry, "client")
-    key = settings.backend_api_key.get_secret_value() if settings.backend_api_key else ""
     async with AsyncExitStack() as stack:
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
-        embedder = Embedder(
-            await stack.enter_async_context(
-                open_embedder(settings.embedder, settings.max_message_bytes, key, calls)
-            ),
-            *timeouts,
-        )
-        search = Search(
-            await stack.enter_async_context(
-                open_search(settings.search, settings.max_message_bytes, key, calls)
-            ),
-            *timeouts,
-        )
+        to_embedder, to_search = open_channels(settings, calls)
+        embedder = Embedder(await stack.enter_async_context(to_embedder), *timeouts)
+        search = Search(await stack.enter_async_context(to_search), *timeouts)
         threads = settings.prepare_threads or physical_cores()
         decoders = await stack.enter_async_context(
             open_decoders(

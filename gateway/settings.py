@@ -1,5 +1,7 @@
 """The gateway's settings: GATEWAY_* in the environment, or flags."""
 
+from pathlib import Path
+
 from pydantic import (
     Field,
     NonNegativeFloat,
@@ -42,6 +44,24 @@ class Settings(ServerSettings, DecodingSettings):
 
     search: str = "127.0.0.1:50052"
     """search_service, as host:port or any gRPC name."""
+
+    services_tls: bool = False
+    """Encrypt the connections to both. So does each of the next five."""
+
+    services_tls_ca_file: Path | None = None
+    """Certificates that theirs are checked against, PEM. None: the public authorities'."""
+
+    services_tls_certificate_file: Path | None = None
+    """Our certificate as their client, PEM. None: `tls_certificate_file`."""
+
+    services_tls_key_file: Path | None = None
+    """Private key of that certificate, PEM."""
+
+    embedder_tls_name: str = ""
+    """Name in embedder_service's certificate. Empty: the host of `embedder`."""
+
+    search_tls_name: str = ""
+    """Name in search_service's certificate. Empty: the host of `search`."""
 
     backend_api_key: SecretStr | None = None
     """Key sent to embedder_service and search_service, with the scopes search and ingest for all

@@ -1,18 +1,20 @@
 """A connection to the gateway, and its errors in words for people."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
 
+from imagesearch_cli import encryption
 from imagesearch_cli.credentials import api_key
 from imagesearch_client import (
     AsyncClient,
+    CertificateError,
     DeadlineError,
     ImageSearchError,
     UnavailableError,
 )
+from service_kit.tls import refusals
 
 
 class CliError(Exception):
@@ -32,11 +34,14 @@ class CliError(Exception):
 async def connected(address: str, timeout: float = 30.0) -> AsyncIterator[AsyncClient]:
     """Opens a connection; turns failed calls inside the block into CliError.
 
-    The key of the options or of IMAGESEARCH_API_KEY is sent along; IMAGESEARCH_TLS=1 encrypts.
+    The key of the options or of IMAGESEARCH_API_KEY is sent along; encrypted as was chosen.
     """
-    key = api_key()
-    tls = os.environ.get("IMAGESEARCH_TLS", "") not in ("", "0")
-    async with AsyncClient(address, timeout=timeout, api_key=key, tls=tls) as client:
+    tls = encryption.chosen() or False
+    try:
+        client = AsyncClient(address, timeout=timeout, api_key=api_key(), tls=tls)
+    except CertificateError as error:
+        raise CliError(str(error)) from error
+    async with client:
         try:
             yield client
         except ImageSearchError as error:
@@ -46,6 +51,8 @@ async def connected(address: str, timeout: float = 30.0) -> AsyncIterator[AsyncC
 def explain(error: ImageSearchError, address: str) -> CliError:
     """Says in words why a call failed, and what to do where that is known."""
     if isinstance(error, UnavailableError) and not error.reason:
+        if why := unencrypted(error):
+            return CliError(f"There is no connection to {address}: {why}.", exit_code=3)
         return CliError(
             f"No gateway answers at {address}. Start one with `make run`, "
             "or name another with --gateway.",
@@ -61,6 +68,21 @@ def explain(error: ImageSearchError, address: str) -> CliError:
     if error.code is grpc.StatusCode.INTERNAL and error.request_id:
         message += f" (request {error.request_id})"
     return CliError(message, exit_code=3 if away else 1)
+
+
+def unencrypted(error: ImageSearchError) -> str:
+    """Why encryption failed, if that is what did; else ""."""
+    tls = encryption.chosen()
+    if why := refusals.reason(error.message):
+        hint = {refusals.UNTRUSTED: "see --tls-ca", refusals.OTHER_NAME: "see --tls-name"}
+        return f"{why} ({hint[why]})" if why in hint else why
+    if not refusals.is_cut(error.message):
+        return ""
+    if tls is None:
+        return "it ends the connection; if it wants it encrypted, see --tls"
+    if tls.certificate_file is None:
+        return "it ends the connection; if it asks for a certificate, see --tls-certificate"
+    return "it ends the connection; it may not take our certificate"
 
 
 def violations(error: ImageSearchError) -> list[str]:

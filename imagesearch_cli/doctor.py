@@ -52,17 +52,28 @@ def doctor(
     tls_ca: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="PEM file of the authorities to trust; with --tls."
+            envvar="IMAGESEARCH_TLS_CA",
+            exists=True,
+            dir_okay=False,
+            help="PEM file of the authorities to trust; with --tls.",
         ),
     ] = None,
     tls_cert: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="PEM file of your certificate, where it is asked for."
+            "--tls-certificate",
+            "--tls-cert",
+            envvar="IMAGESEARCH_TLS_CERTIFICATE",
+            exists=True,
+            dir_okay=False,
+            help="PEM file of your certificate, where it is asked for.",
         ),
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="PEM file of its key.")
+        Path | None,
+        typer.Option(
+            envvar="IMAGESEARCH_TLS_KEY", exists=True, dir_okay=False, help="PEM file of its key."
+        ),
     ] = None,
     timeout: Annotated[
         float, typer.Option(help="Seconds to wait for one answer; three times that for all.", min=1)
@@ -77,7 +88,7 @@ def doctor(
     Exit status: 0 there is no problem, 1 there is one, 2 the command is wrong.
     """
     if (tls_cert is None) != (tls_key is None):
-        raise typer.BadParameter("--tls-cert and --tls-key come together")
+        raise typer.BadParameter("--tls-certificate and --tls-key come together")
     access = Access(
         api_key=api_key(),
         tls=tls or tls_ca is not None or tls_cert is not None,

@@ -9,6 +9,7 @@ from imagesearch_cli import (
     credentials,
     doctor,
     duplicates,
+    encryption,
     index,
     keys,
     search,
@@ -24,7 +25,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.callback()(credentials.use)
+
+@app.callback()
+def before_the_command(
+    api_key: credentials.ApiKey = "",
+    api_key_file: credentials.ApiKeyFile = None,
+    tls: encryption.Tls = False,
+    tls_ca: encryption.Authorities = None,
+    tls_certificate: encryption.Certificate = None,
+    tls_key: encryption.PrivateKey = None,
+    tls_name: encryption.ServerName = "",
+) -> None:
+    """Takes the options that all commands have."""
+    credentials.use(api_key, api_key_file)
+    encryption.choose(tls, tls_ca, tls_certificate, tls_key, tls_name)
+
+
 index.register(app)
 app.add_typer(collect.app, name="collect")
 search.register(app)

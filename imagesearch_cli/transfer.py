@@ -8,10 +8,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from imagesearch_cli.connection import CliError, explain
+from imagesearch_cli import encryption
+from imagesearch_cli.connection import CliError, explain, unencrypted
 from imagesearch_cli.credentials import api_key
 from imagesearch_cli.options import AsJson, Index, notes, print_json, run
-from imagesearch_client import ImageSearchError, UnavailableError
+from imagesearch_client import CertificateError, ImageSearchError, UnavailableError
 from imagesearch_ingest import transfer
 from imagesearch_ingest.items import SourceError
 from imagesearch_ingest.journal import Journal, default_file
@@ -45,7 +46,7 @@ def export(
         notes.print(f"{written} of {total} documents")
 
     async def work() -> int:
-        async with search_client(search, api_key()) as client:
+        async with search_client(search, api_key(), encryption.chosen()) as client:
             return await transfer.export(client, index, folder, progress)
 
     count = _run(work, search)
@@ -82,7 +83,7 @@ def import_(
 
     async def work() -> None:
         with closing(Journal(journal_file or default_file())) as journal:
-            async with search_client(search, api_key()) as client:
+            async with search_client(search, api_key(), encryption.chosen()) as client:
                 await transfer.import_(client, files, index, journal, progress)
 
     _run(work, search)
@@ -103,9 +104,11 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]], address: str) -> T:
             return await work()
         except ImageSearchError as error:
             if isinstance(error, UnavailableError) and not error.reason:
-                raise CliError(f"No search_service answers at {address}.", exit_code=3) from error
+                why = unencrypted(error)
+                what = f"No search_service answers at {address}{': ' if why else ''}{why}."
+                raise CliError(what, exit_code=3) from error
             raise explain(error, address) from error
-        except SourceError as error:
+        except (SourceError, CertificateError) as error:
             raise CliError(str(error)) from error
 
     return run(explained())

@@ -41,12 +41,16 @@ from imagesearch_client.values import (
     term,
     upload,
 )
+from service_kit.tls.client import ClientTls
+from service_kit.tls.files import CertificateError
 
 __all__ = [
     "DEFAULT_ADDRESS",
     "MAX_IMAGE_BYTES",
     "AsyncClient",
+    "CertificateError",
     "Client",
+    "ClientTls",
     "DeadlineError",
     "FailedPreconditionError",
     "Filter",

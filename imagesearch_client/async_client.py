@@ -13,6 +13,7 @@ from imagesearch_client.searches import Searches
 from imagesearch_client.storage import Storage
 from imagesearch_client.versions import Versions
 from service_kit.client import channel
+from service_kit.tls.client import ClientTls
 
 DEFAULT_ADDRESS = "127.0.0.1:50050"
 
@@ -39,11 +40,15 @@ class AsyncClient(Searches, Versions, Classification, Storage):
         address: The gateway, as host:port or any gRPC name.
         timeout: Seconds that a call may take whose caller does not say.
         idle_timeout: Seconds that may pass between two messages of an answer that is a stream.
-        tls: Encrypt the connection: True with the public certificate authorities, or credentials
-            from `grpc.ssl_channel_credentials` for others and for certificates of one's own.
+        tls: Encrypt the connection: True with the public certificate authorities, ClientTls with
+            others and with a certificate of one's own, from files that are read again when they
+            change; or credentials of gRPC.
         api_key: Sent with every call as "authorization: Bearer …". Without `tls` it travels in
             clear text.
         max_message_bytes: Largest message taken or sent.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class AsyncClient(Searches, Versions, Classification, Storage):
         *,
         timeout: float = 30.0,
         idle_timeout: float = 300.0,
-        tls: bool | grpc.ChannelCredentials = False,
+        tls: bool | ClientTls | grpc.ChannelCredentials = False,
         api_key: str = "",
         max_message_bytes: int = 32 * 1024 * 1024,
     ) -> None:
@@ -65,7 +70,8 @@ class AsyncClient(Searches, Versions, Classification, Storage):
             address,
             idempotent=_IDEMPOTENT,
             max_message_bytes=max_message_bytes,
-            credentials=grpc.ssl_channel_credentials() if tls is True else tls or None,
+            credentials=tls if isinstance(tls, grpc.ChannelCredentials) else None,
+            tls=ClientTls() if tls is True else tls if isinstance(tls, ClientTls) else None,
         )
         stub: Any = pb_grpc.ImageSearchServiceStub(self._channel)
         self._stub = stub

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import grpc
 
 from imagesearch_client.async_client import DEFAULT_ADDRESS, AsyncClient
+from service_kit.tls.client import ClientTls
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,6 +66,9 @@ class Client:
         tls: As of AsyncClient.
         api_key: As of AsyncClient.
         max_message_bytes: Largest message taken or sent.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
     """
 
     def __init__(
@@ -73,7 +77,7 @@ class Client:
         *,
         timeout: float = 30.0,
         idle_timeout: float = 300.0,
-        tls: bool | grpc.ChannelCredentials = False,
+        tls: bool | ClientTls | grpc.ChannelCredentials = False,
         api_key: str = "",
         max_message_bytes: int = 32 * 1024 * 1024,
     ) -> None:
@@ -93,7 +97,11 @@ class Client:
                 max_message_bytes=max_message_bytes,
             )
 
-        self._client = self._wait(connect())
+        try:
+            self._client = self._wait(connect())
+        except BaseException:
+            self._end()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -111,6 +119,9 @@ class Client:
         if self._loop.is_closed():
             return
         self._wait(self._client.close())
+        self._end()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from imagesearch_client.errors import ImageSearchError, NotFoundError, from_rpc_error, from_status
 from service_kit.client import channel
 from service_kit.floats import encoded_floats
+from service_kit.tls.client import ClientTls
 
 _TIMEOUT_S = 60.0
 _ANSWER_S = 300.0
@@ -179,14 +180,21 @@ class SearchClient:
 
 
 @asynccontextmanager
-async def search_client(address: str, api_key: str = "") -> AsyncIterator[SearchClient]:
-    """Opens a connection to search_service; `api_key` is sent with every call."""
+async def search_client(
+    address: str, api_key: str = "", tls: ClientTls | None = None
+) -> AsyncIterator[SearchClient]:
+    """Opens a connection to search_service; `api_key` is sent with every call.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
+    """
     idempotent = [f"{_SEARCH}/ListDocuments", f"{_INDEXES}/GetIndex"]
     async with channel(
         address,
         idempotent=idempotent,
         max_message_bytes=_MOST_MESSAGE_BYTES,
         api_key=api_key,
+        tls=tls,
     ) as opened:
         yield SearchClient(opened)
 

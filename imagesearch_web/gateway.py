@@ -13,6 +13,7 @@ from imagesearch_web.keys import bearer
 from imagesearch_web.problems import Moves, ProblemError, of_rpc_error
 from service_kit.call_metrics import CallMetrics
 from service_kit.client import channel
+from service_kit.tls.client import ClientTls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -128,14 +129,18 @@ class Gateway:
 def open_gateway(
     target: str,
     max_message_bytes: int,
-    credentials: grpc.ChannelCredentials | None,
+    tls: ClientTls | None,
     metrics: CallMetrics | None = None,
 ) -> grpc.aio.Channel:
-    """Opens a channel to the gateway. `metrics` counts its calls."""
+    """Opens a channel to the gateway. `metrics` counts its calls.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
+    """
     return channel(
         target,
         idempotent=_IDEMPOTENT,
         max_message_bytes=max_message_bytes,
-        credentials=credentials,
+        tls=tls,
         metrics=metrics,
     )

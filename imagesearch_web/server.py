@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from image_kit.containment.decoders import open_decoders
 from image_kit.decoding import ImageLimits
+from imagesearch_web import https
 from imagesearch_web.app import Parts, make_app
 from imagesearch_web.classification import Classification
 from imagesearch_web.description import Description
@@ -32,6 +33,10 @@ from service_kit.call_metrics import CallMetrics
 from service_kit.cores import physical_cores
 from service_kit.metrics import new_registry, serving_metrics, watch_workers
 from service_kit.server import StartError, stop_signal
+from service_kit.tls.client import ClientTls
+from service_kit.tls.files import CertificateError, CertificateFiles
+from service_kit.tls.metrics import watch_certificates
+from service_kit.tls.watching import WatchedCertificates
 from service_kit.workers import Workers
 
 log = structlog.get_logger()
@@ -53,19 +58,15 @@ async def running(settings: Settings) -> AsyncIterator[int]:
 
     Raises:
         StartError: The folder of query images cannot be made, the decoding processes do not come
-            up, or the address cannot be bound.
+            up, the address cannot be bound, or certificates not be used.
     """
     limits = ImageLimits(settings.max_upload_bytes, settings.max_image_pixels)
     stopping = asyncio.Event()
     registry = new_registry("imagesearch_web")
     async with AsyncExitStack() as stack:
+        certificates = _certificates(settings)
         opened = await stack.enter_async_context(
-            open_gateway(
-                settings.gateway,
-                settings.max_upload_bytes + _MESSAGE_ROOM,
-                _credentials(settings),
-                CallMetrics(registry, "client"),
-            )
+            _open_gateway(settings, CallMetrics(registry, "client"))
         )
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         gateway = Gateway(opened, settings.call_timeout_s, _IDLE_STREAM_S, key)
@@ -104,9 +105,12 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             page=StaticFiles(_HERE / "static"),
             docs=StaticFiles(_HERE / "docs_page"),
         )
+        if certificates is not None:
+            watch_certificates(registry, certificates)
+        context_factory = await stack.enter_async_context(https.watched(certificates))
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         app = make_app(parts, settings, registry)
-        async with _serving_http(app, settings) as port:
+        async with _serving_http(app, settings, context_factory) as port:
             try:
                 yield port
             finally:
@@ -114,7 +118,9 @@ async def running(settings: Settings) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def _serving_http(app: ASGIApp, settings: Settings) -> AsyncIterator[int]:
+async def _serving_http(
+    app: ASGIApp, settings: Settings, context_factory: https.Factory | None
+) -> AsyncIterator[int]:
     """Serves until the block ends, and then ends what runs within the time for it."""
     bound = _bind(settings.listen)
     port: int = bound.getsockname()[1]
@@ -129,6 +135,7 @@ async def _serving_http(app: ASGIApp, settings: Settings) -> AsyncIterator[int]:
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=max(1, round(settings.grace_s)),
+            ssl_context_factory=context_factory,
         )
     )
     task = asyncio.create_task(server.serve([bound]))
@@ -161,14 +168,27 @@ def _bind(listen: str) -> socket.socket:
         raise StartError(f"cannot listen on {listen}: {error}") from error
 
 
-def _credentials(settings: Settings) -> grpc.ChannelCredentials | None:
-    if not settings.gateway_tls:
-        return None
+def _open_gateway(settings: Settings, metrics: CallMetrics) -> grpc.aio.Channel:
     try:
-        path = settings.gateway_ca_certs
-        return grpc.ssl_channel_credentials(None if path is None else path.read_bytes())
-    except OSError as error:
-        raise StartError(f"the gateway's certificates cannot be read: {error}") from error
+        tls = ClientTls.wanted(
+            settings.gateway_tls,
+            settings.gateway_tls_ca_file,
+            settings.gateway_tls_certificate_file,
+            settings.gateway_tls_key_file,
+            settings.gateway_tls_name,
+        )
+        largest = settings.max_upload_bytes + _MESSAGE_ROOM
+        return open_gateway(settings.gateway, largest, tls, metrics)
+    except CertificateError as error:
+        raise StartError(f"TLS to the gateway: {error}") from error
+
+
+def _certificates(settings: Settings) -> WatchedCertificates | None:
+    try:
+        files = CertificateFiles(settings.tls_certificate_file, settings.tls_key_file)
+        return WatchedCertificates(files) if files.certificate else None
+    except CertificateError as error:
+        raise StartError(str(error)) from error
 
 
 def _query_images(settings: Settings, files: Workers) -> QueryImages:

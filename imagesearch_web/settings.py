@@ -1,24 +1,12 @@
 """The page's settings: WEB_* in the environment, or flags."""
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BeforeValidator, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from image_kit.containment.settings import DecodingSettings
-
-
-def _listed(value: object) -> object:
-    """Takes "a,b" for ["a", "b"]."""
-    texts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple):
-        return texts
-    return [part.strip() for text in texts for part in str(text).split(",") if part.strip()]
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
-"""Names with commas between them."""
+from service_kit.settings import Names
 
 
 class Settings(DecodingSettings):
@@ -33,11 +21,27 @@ class Settings(DecodingSettings):
     """The gateway, as host:port or any gRPC name, e.g. dns:///gateway:50050."""
 
     gateway_tls: bool = False
-    """Encrypt the connection to the gateway."""
+    """Encrypt the connection to the gateway. So does each of the next four."""
 
-    gateway_ca_certs: Path | None = None
+    gateway_tls_ca_file: Path | None = None
     """Certificates that the gateway's own is checked against, PEM. None: the public
     authorities'."""
+
+    gateway_tls_certificate_file: Path | None = None
+    """Our certificate as the gateway's client, PEM, if it asks for one."""
+
+    gateway_tls_key_file: Path | None = None
+    """Private key of that certificate, PEM."""
+
+    gateway_tls_name: str = ""
+    """Name in the gateway's certificate. Empty: the host of `gateway`."""
+
+    tls_certificate_file: Path | None = None
+    """Our certificate as a server, PEM, with those between it and its authority's after it.
+    Given: HTTPS is served, and nothing else. Files that change are read again."""
+
+    tls_key_file: Path | None = None
+    """Private key of that certificate, PEM."""
 
     api_key: SecretStr | None = None
     """Sent to the gateway with the calls of all who bring no `Authorization: Bearer` of their own.

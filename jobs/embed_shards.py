@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -23,6 +24,7 @@ from imagesearch_ingest.shards import expand
 from jobs.checkpoints import Checkpoints
 from jobs.embedding import Plan, ShardEmbedder
 from jobs.writing import ToParquet, ToSearch
+from service_kit.tls.client import ClientTls
 
 
 def run(plan: Plan, shards: Sequence[str], workers: int) -> tuple[int, int, list[str]]:
@@ -76,7 +78,12 @@ def main() -> None:
     writer = (
         ToParquet(options.output, options.index)
         if options.output
-        else ToSearch(options.search, options.index, os.environ.get("IMAGESEARCH_API_KEY", ""))
+        else ToSearch(
+            options.search,
+            options.index,
+            os.environ.get("IMAGESEARCH_API_KEY", ""),
+            _tls(options),
+        )
     )
     job = digests.recipe(writer, options.image_model, options.tag, options.map, options.pattern)
     plan = Plan(
@@ -103,12 +110,23 @@ def main() -> None:
     sys.exit(1 if refused or failed else 0)
 
 
+def _tls(options: argparse.Namespace) -> ClientTls | None:
+    return ClientTls.wanted(
+        options.tls, options.tls_ca, options.tls_certificate, options.tls_key, options.tls_name
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="jobs.embed_shards", description=__doc__)
     add = made.add_argument
     add("shards", nargs="+", help="URLs; ranges such as shard-{0000..0123}.tar are expanded")
     add("--index", default="my-image-embeddings", help="name of the index")
     add("--search", default="127.0.0.1:50052", help="address of search_service, from the workers")
+    add("--tls", action="store_true", help="encrypt the connection; so does each of the next four")
+    add("--tls-ca", type=Path, metavar="FILE", help="authorities of search_service's certificate")
+    add("--tls-certificate", type=Path, metavar="FILE", help="certificate of the workers' own")
+    add("--tls-key", type=Path, metavar="FILE", help="its private key")
+    add("--tls-name", default="", help="name in the certificate, if it is not the host")
     add("--output", metavar="URL", help="write parquet files there instead")
     add("--checkpoints", required=True, metavar="URL", help="where done shards are noted")
     add("--image-model", default="clip-ViT-B-32", help="folder or hub name")

@@ -14,6 +14,7 @@ from imagesearch.search.v1 import search_service_pb2 as pb
 from imagesearch_client.errors import ImageSearchError
 from imagesearch_ingest import document_tables
 from imagesearch_ingest.search_client import Row, SearchClient, search_client, to_vector
+from service_kit.tls.client import ClientTls
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,14 @@ class ToSearch:
         address: Of search_service.
         index: Name of the index; it is made if there is none.
         api_key: Sent along; "": none is.
+        tls: How to encrypt, with files on the workers. None: not at all. How documents get there
+            says nothing of what they are, so it is left out of what names the job.
     """
 
     address: str
     index: str
     api_key: str = field(default="", repr=False)
+    tls: ClientTls | None = field(default=None, repr=False)
 
     async def write(
         self, shard: str, index: index_pb.Index, batches: Iterator[Sequence[Row]]
@@ -70,7 +74,7 @@ class ToSearch:
         """
         documents = 0
         refused: list[tuple[str, str]] = []
-        async with search_client(self.address, self.api_key) as client:
+        async with search_client(self.address, self.api_key, self.tls) as client:
             there = await self._index(client, index)
             if there.space != index.space:
                 raise ValueError(

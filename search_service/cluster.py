@@ -23,6 +23,7 @@ from search_service.settings import Settings
 from service_kit import deadlines
 from service_kit.deadlines import remaining
 from service_kit.errors import UnavailableError
+from service_kit.server import StartError
 
 T = TypeVar("T")
 
@@ -202,7 +203,10 @@ def connect(settings: Settings, metrics: Metrics) -> AsyncElasticsearch:
     """Makes the client. It connects when it is first used, and again by itself.
 
     A request that cannot be sent is sent to another node, once a node. A status is
-    never retried here: `patiently` does, with pauses.
+    never retried here: `patiently` does, with pauses. Certificates are always checked.
+
+    Raises:
+        StartError: The URL, the authorities' certificates or the fingerprint cannot be used.
     """
 
     class Node(_Node):
@@ -220,16 +224,19 @@ def connect(settings: Settings, metrics: Metrics) -> AsyncElasticsearch:
         more["ca_certs"] = str(settings.elasticsearch_ca_certs)
     if settings.elasticsearch_fingerprint:
         more["ssl_assert_fingerprint"] = settings.elasticsearch_fingerprint
-    return AsyncElasticsearch(
-        hosts,
-        max_retries=max(1, len(hosts) - 1),
-        retry_on_timeout=False,
-        retry_on_status=(),
-        connections_per_node=16,
-        node_class=Node,
-        serializers={"application/json": OrjsonSerializer()},
-        **more,
-    )
+    try:
+        return AsyncElasticsearch(
+            hosts,
+            max_retries=max(1, len(hosts) - 1),
+            retry_on_timeout=False,
+            retry_on_status=(),
+            connections_per_node=16,
+            node_class=Node,
+            serializers={"application/json": OrjsonSerializer()},
+            **more,
+        )
+    except (ValueError, OSError) as error:  # among the latter those of TLS
+        raise StartError(f"Elasticsearch cannot be called as the settings say: {error}") from error
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -48,9 +48,10 @@ class Settings(ServerSettings):
     """That user's password."""
 
     elasticsearch_ca_certs: Path | None = None
-    """Certificates that Elasticsearch's own is checked against. None: the system's."""
+    """Certificates that Elasticsearch's own is checked against. None: the public authorities'
+    that certifi brings."""
 
-    elasticsearch_fingerprint: str = ""
+    elasticsearch_fingerprint: str = Field(default="", pattern=r"^(([0-9A-Fa-f]{2}:?){32})?$")
     """SHA-256 of Elasticsearch's certificate in hex, to trust it alone. Empty: by authority."""
 
     wait_for_active_shards: str = ""

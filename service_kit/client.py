@@ -10,6 +10,9 @@ from service_kit.call_metrics import CallMetrics
 from service_kit.health import LIVENESS
 from service_kit.keyed_channel import KeyedChannel
 from service_kit.observed_channel import ObservedChannel
+from service_kit.tls.client import ClientTls
+from service_kit.tls.renewing import RenewingChannel
+from service_kit.tls.watching import WatchedCertificates
 
 
 def channel(
@@ -18,6 +21,7 @@ def channel(
     idempotent: Iterable[str] = (),
     max_message_bytes: int = 32 * 1024 * 1024,
     credentials: grpc.ChannelCredentials | None = None,
+    tls: ClientTls | None = None,
     api_key: str = "",
     metrics: CallMetrics | None = None,
 ) -> grpc.aio.Channel:
@@ -29,13 +33,18 @@ def channel(
         idempotent: Methods that may be retried, as "package.Service/Method". Only UNAVAILABLE
             is, three attempts at most, and only while few of the calls fail.
         max_message_bytes: Largest message taken or sent.
-        credentials: Of TLS; None: nothing is encrypted.
+        credentials: Of gRPC, for those that `tls` cannot say.
+        tls: How to encrypt, with certificates that are read again when they change. None, and no
+            credentials: nothing is encrypted.
         api_key: Sent with every call as "authorization: Bearer …". "": none is.
         metrics: Counts the calls; None: nothing does.
 
     Returns:
         The channel. It connects when it is first used, and again by itself. Its calls carry the
         id of the request being answered, and its trace.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
     """
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -72,7 +81,14 @@ def channel(
         ("grpc.dns_min_time_between_resolutions_ms", 2_000),
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    if credentials is not None:
+    opened: grpc.aio.Channel
+    if tls is not None:
+        options += tls.options
+        opened = RenewingChannel(
+            WatchedCertificates(tls.files),
+            lambda newest: grpc.aio.secure_channel(target, newest, options=options),
+        )
+    elif credentials is not None:
         opened = grpc.aio.secure_channel(target, credentials, options=options)
     else:
         opened = grpc.aio.insecure_channel(target, options=options)

@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from imagesearch.common.v1 import server_service_pb2_grpc
 from prometheus_client import CollectorRegistry, Gauge
 
-from service_kit import about, interceptors, metering, request_context, tracing
+from service_kit import about, health_port, interceptors, metering, request_context, tracing
 from service_kit.admission import Admission, AdmissionInterceptor, Limits
 from service_kit.health import LIVENESS
 from service_kit.identity import entrance
@@ -26,6 +26,9 @@ from service_kit.identity.exposure import warn_if_open
 from service_kit.identity.guard import Guard, open_guard
 from service_kit.settings import ProcessSettings, ServerSettings, read
 from service_kit.telemetry import configure_logging
+from service_kit.tls.files import CertificateError
+from service_kit.tls.metrics import watch_certificates
+from service_kit.tls.serving import ServerTls
 
 log = structlog.get_logger()
 
@@ -94,10 +97,12 @@ async def serving(
     Calls and health are counted in `registry`; None: nowhere that is looked at.
 
     Raises:
-        StartError: The address cannot be bound, or callers not be known.
+        StartError: The address cannot be bound, the certificates not be used, or callers not be
+            known.
     """
     registry = registry or CollectorRegistry()
     names = [endpoint.name for endpoint in endpoints]
+    tls = _tls(settings)
     guard = _guard(settings)
     in_flight = interceptors.InFlight()
     around = (
@@ -107,6 +112,7 @@ async def serving(
         interceptors.Logged().around,
         interceptors.statuses,
         metering.counting_errors(registry),
+        *tls.arounds,
         *guard.arounds,
         interceptors.deadline(settings.max_call_s),
     )
@@ -126,21 +132,32 @@ async def serving(
     reflection.enable_server_reflection(
         (*names, about.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
+    address = settings.listen
+    probed: grpc.aio.Server | None = None
     try:
-        port = server.add_insecure_port(settings.listen)
+        port = tls.add_port(server, address)
+        if address := settings.health_listen:
+            probed = health_port.bind(address, status)
     except RuntimeError as error:
-        raise StartError(f"cannot listen on {settings.listen}: is the port taken?") from error
+        raise StartError(f"cannot listen on {address}: is the port taken?") from error
     health_of = _Health(status, ["", *names], registry)
     await status.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     await health_of.set(probe is None, "starting")
     await server.start()
+    if tls.certificates is not None:
+        watch_certificates(registry, tls.certificates)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(tls.watching())
+        if probed is not None:
+            await probed.start()
+            stack.push_async_callback(probed.stop, 0)
         if probe is not None:
             watcher = asyncio.create_task(_watch(probe, health_of))
             stack.callback(watcher.cancel)
         watching = asyncio.create_task(guard.watch())
         stack.callback(watching.cancel)
-        warn_if_open(settings.listen, protected=guard.is_on)
+        protected = guard.is_on or settings.tls_client_ca_file is not None
+        warn_if_open(settings.listen, protected)
         log.info("serving", address=settings.listen, port=port)
         try:
             yield port
@@ -148,6 +165,18 @@ async def serving(
             log.info("draining", grace_s=settings.grace_s)
             await _drain(server, status, in_flight, settings.grace_s)
             log.info("stopped")
+
+
+def _tls(settings: ServerSettings) -> ServerTls:
+    try:
+        return ServerTls(
+            settings.tls_certificate_file,
+            settings.tls_key_file,
+            settings.tls_client_ca_file,
+            settings.tls_allowed_clients,
+        )
+    except CertificateError as error:
+        raise StartError(str(error)) from error
 
 
 def _guard(settings: ServerSettings) -> Guard:

@@ -1,12 +1,21 @@
 """Settings that every server has. Read once, at the start, from the environment or flags."""
 
 import sys
-from typing import Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     CliApp,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -16,6 +25,18 @@ from service_kit.identity.settings import IdentitySettings
 from service_kit.secret_files import SecretFiles
 
 S = TypeVar("S", bound="ProcessSettings")
+
+
+def _listed(value: object) -> object:
+    """Takes "a,b" for ["a", "b"]."""
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        return texts
+    return [part.strip() for text in texts for part in str(text).split(",") if part.strip()]
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+"""Names with commas between them."""
 
 
 class ProcessSettings(BaseSettings):
@@ -93,6 +114,24 @@ class ServerSettings(IdentitySettings, ProcessSettings):
     max_connection_age_s: PositiveFloat = 600.0
     """Seconds after which clients are asked to connect anew: they look up the addresses again,
     and find replicas that have joined. No call fails by it; streams may go on for an hour more."""
+
+    tls_certificate_file: Path | None = None
+    """Our certificate, PEM, with those between it and its authority's after it. Given: only
+    encrypted connections are taken. Files that change are read again."""
+
+    tls_key_file: Path | None = None
+    """Private key of our certificate, PEM."""
+
+    tls_client_ca_file: Path | None = None
+    """Certificates of authorities, PEM. Given: a client must have a certificate of theirs."""
+
+    tls_allowed_clients: Names = ()
+    """Names of clients, as their certificates have them, that may call, with commas between them;
+    "*" stands for any letters. Empty: all that have a certificate."""
+
+    health_listen: str = ""
+    """Address to serve health alone on as well, always in clear text, as host:port: for probes
+    that cannot do TLS. Empty: it is served only beside the service."""
 
 
 def read(settings: type[S]) -> S:

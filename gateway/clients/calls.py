@@ -9,6 +9,7 @@ from gateway.errors import Moves, relocated
 from service_kit import deadlines
 from service_kit.deadlines import remaining
 from service_kit.errors import RemoteError, UnavailableError, from_rpc_error
+from service_kit.tls import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -58,6 +59,8 @@ async def check_health(stub: Any, name: str, service: str) -> None:
     try:
         answer = await stub.Check(request, timeout=remaining(_HEALTH_S))
     except grpc.aio.AioRpcError as error:
-        raise UnavailableError(f"{service} does not answer") from error
+        why = refusals.reason(error.details() or "")
+        what = f"{service} does not answer{': ' if why else ''}{why}"
+        raise UnavailableError(what) from error
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise UnavailableError(f"{service} is not serving")

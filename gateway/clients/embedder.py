@@ -17,6 +17,7 @@ from gateway.multiplexing import Multiplexer
 from service_kit.call_metrics import CallMetrics
 from service_kit.client import channel
 from service_kit.errors import from_status
+from service_kit.tls.client import ClientTls
 
 EMBEDDER = "embedder_service"
 
@@ -169,9 +170,17 @@ def _embedded(result: embedder_pb.EmbedResult, moves: Moves) -> embedder_pb.Embe
 
 
 def open_embedder(
-    target: str, max_message_bytes: int, api_key: str = "", metrics: CallMetrics | None = None
+    target: str,
+    max_message_bytes: int,
+    api_key: str = "",
+    tls: ClientTls | None = None,
+    metrics: CallMetrics | None = None,
 ) -> grpc.aio.Channel:
-    """Opens a channel to embedder_service. `metrics` counts its calls."""
+    """Opens a channel to embedder_service. `metrics` counts its calls.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
+    """
     idempotent = [f"{_EMBEDDER_SERVICE}/{name}" for name in ("Embed", "ListModels", "GetModel")]
     return channel(
         target,
@@ -179,4 +188,5 @@ def open_embedder(
         max_message_bytes=max_message_bytes,
         api_key=api_key,
         metrics=metrics,
+        tls=tls,
     )

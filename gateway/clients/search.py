@@ -20,6 +20,7 @@ from gateway.multiplexing import Multiplexer
 from service_kit.call_metrics import CallMetrics
 from service_kit.client import channel
 from service_kit.errors import RemoteError, from_status
+from service_kit.tls.client import ClientTls
 
 SEARCH = "search_service"
 
@@ -250,9 +251,17 @@ def _stored(
 
 
 def open_search(
-    target: str, max_message_bytes: int, api_key: str = "", metrics: CallMetrics | None = None
+    target: str,
+    max_message_bytes: int,
+    api_key: str = "",
+    tls: ClientTls | None = None,
+    metrics: CallMetrics | None = None,
 ) -> grpc.aio.Channel:
-    """Opens a channel to search_service. `metrics` counts its calls."""
+    """Opens a channel to search_service. `metrics` counts its calls.
+
+    Raises:
+        CertificateError: The files of `tls` cannot be used.
+    """
     idempotent = [
         f"{_SEARCH_SERVICE}/{name}"
         for name in ("Search", "BatchSearch", "GetDocuments", "ListDocuments", "CountDocuments")
@@ -265,4 +274,5 @@ def open_search(
         max_message_bytes=max_message_bytes,
         api_key=api_key,
         metrics=metrics,
+        tls=tls,
     )

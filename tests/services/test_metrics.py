@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
 
@@ -20,7 +20,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from embedder_service.device_metrics import DeviceMemory
 from imagesearch_client import AsyncClient, ImageSearchError, NotFoundError, upload
-from service_kit.expiry_metrics import CertificateExpiry
+from imagesearch_dev.certificates import Authority, write
+from service_kit.tls.files import CertificateFiles
+from service_kit.tls.metrics import watch_certificates
+from service_kit.tls.watching import WatchedCertificates
 from tests.conftest import INDEX_PREFIX, ROOT
 from tests.helpers import a_picture, eventually
 from tests.scraping import Scrape, scrape
@@ -272,14 +275,17 @@ async def exported(observed: Observed) -> list[Scrape]:
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Scrape:
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Scrape:
     """What is told only where there is a GPU, or TLS."""
     registry = CollectorRegistry()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda, "mem_get_info", lambda device: (1, 4))
         registry.register(DeviceMemory([torch.device("cuda:0"), torch.device("cpu")]))
-        soon = datetime.now(UTC) + timedelta(days=1)
-        registry.register(CertificateExpiry({"server": lambda: soon, "none": lambda: None}))
+        authority = Authority.create()
+        folder = tmp_path_factory.mktemp("certificates")
+        write(folder, authority.issue("server"), authority.pair.certificate)
+        files = CertificateFiles(folder / "tls.crt", folder / "tls.key")
+        watch_certificates(registry, WatchedCertificates(files))
         return Scrape(generate_latest(registry).decode())
 
 
@@ -316,11 +322,10 @@ class TestDashboardAndAlerts:
 
         assert elsewhere.value(name) == elsewhere.value(name, device="cuda:0") == 3
 
-    def test_a_certificate_without_an_end_is_left_out(self, elsewhere: Scrape) -> None:
+    def test_the_end_of_a_certificate_is_told(self, elsewhere: Scrape) -> None:
         name = "imagesearch_certificate_expiry_timestamp_seconds"
 
-        assert elsewhere.value(name, certificate="server") > datetime.now(UTC).timestamp()
-        assert elsewhere.value(name, certificate="none") == 0
+        assert elsewhere.value(name) > datetime.now(UTC).timestamp()
 
     def test_the_dashboard_is_what_its_panels_make(self) -> None:
         spec = spec_from_file_location("make_dashboard", DEPLOY / "grafana/make_dashboard.py")

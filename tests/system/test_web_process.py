@@ -77,7 +77,7 @@ def test_it_runs_without_a_gateway_and_ends_when_it_is_told(
         (("--listen", "127.0.0.1:99999"), 1, "cannot listen"),
         (("--listen", "TAKEN"), 1, "cannot listen"),
         (("--query-folder", "/dev/null/x"), 1, "query images cannot be kept"),
-        (("--gateway-tls", "true", "--gateway-ca-certs", "/nowhere"), 1, "cannot be read"),
+        (("--gateway-tls", "true", "--gateway-tls-ca-file", "/nowhere"), 1, "cannot be read"),
     ],
 )
 def test_it_says_why_it_does_not_start(
