@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
 
 from imagesearch_dev.certificates import Authority, write
 from service_kit.server import Endpoint, serving
@@ -18,6 +19,20 @@ from service_kit.tls.client import ClientTls
 SERVICE = "imagesearch.test.Mirror"
 WHO = f"/{SERVICE}/Who"
 EACH = f"/{SERVICE}/Each"
+
+
+def _known() -> None:
+    """Makes the service's contract known: every server tells of its own."""
+    file = descriptor_pb2.FileDescriptorProto(name="mirror.proto", package="imagesearch.test")
+    file.message_type.add(name="Any")
+    service = file.service.add(name="Mirror")
+    anything = {"input_type": ".imagesearch.test.Any", "output_type": ".imagesearch.test.Any"}
+    service.method.add(name="Who", **anything)
+    service.method.add(name="Each", client_streaming=True, server_streaming=True, **anything)
+    descriptor_pool.Default().Add(file)
+
+
+_known()
 
 
 class Party:

@@ -366,7 +366,7 @@ class TestTheWholeChain:
         self, chain: dict[str, str], authority: Authority, tmp_path: Path
     ) -> None:
         operator = Party(tmp_path, authority, "operator")
-        async with search_client(chain["search"], operator.client()) as client:
+        async with search_client(chain["search"], tls=operator.client()) as client:
             assert await client.index("no-such-index") is None
 
     async def test_a_client_in_clear_text_is_not_answered(self, chain: dict[str, str]) -> None:
