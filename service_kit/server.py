@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from service_kit import about, health_port, interceptors, metering, request_context, tracing
 from service_kit.admission import Admission, AdmissionInterceptor, Limits
+from service_kit.admission_metrics import watch_admission
 from service_kit.health import LIVENESS
 from service_kit.identity import entrance
 from service_kit.identity.errors import IdentityError
@@ -117,9 +118,11 @@ async def serving(
         interceptors.deadline(settings.max_call_s),
     )
     calls = interceptors.AroundInterceptor(around, metering.Metering(registry, names).wrap)
-    admission = AdmissionInterceptor(Admission(_limits(settings)), calls)
+    admission = Admission(_limits(settings))
+    watch_admission(registry, admission)
+    taking = AdmissionInterceptor(admission, calls)
     server = grpc.aio.server(
-        interceptors=entrance.interceptors(guard, admission, calls),
+        interceptors=entrance.interceptors(guard, taking, calls),
         options=_options(settings),
     )
     status = health.aio.HealthServicer()
@@ -205,7 +208,8 @@ async def _drain(
         # Health watchers never end by themselves: wait for the real work only.
         await asyncio.wait_for(in_flight.idle(), left_s)
     await asyncio.wait({stopping}, timeout=_SENDING_S)
-    await server.stop(0)
+    if not stopping.done():  # two stops at a time are only for what does not end by itself
+        await server.stop(0)
     await stopping
 
 

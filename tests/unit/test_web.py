@@ -173,6 +173,7 @@ class TestDescription:
 
         assert rpcs - {operation.rpc for operation in OPERATIONS} == {
             "ClassifyBatch",  # for programs
+            "GetDiagnostics",  # for `imagesearch doctor`
             "GetImageContent",  # thumbnail and original
             "IndexImages",  # the page sends images one by one
             "SearchByImage",  # short forms of SearchImages

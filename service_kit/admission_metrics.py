@@ -1,0 +1,40 @@
+"""What a server holds and refuses, for Prometheus."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service_kit.admission import BYTES, CALLS, STREAMS, Admission
+
+
+def watch_admission(registry: CollectorRegistry, admission: Admission) -> None:
+    """Tells how much is held, how much may be, and what was refused, by what it is."""
+    registry.register(_Held(admission))
+
+
+class _Held(Collector):
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def collect(self) -> Iterator[Metric]:
+        admission, limits = self._admission, self._admission.limits
+        held = {**admission.in_flight, BYTES: admission.request_bytes}
+        most = {CALLS: admission.pace.limit, STREAMS: limits.streams, BYTES: limits.request_bytes}
+        refused = {kind: admission.refused[kind] for kind in held}
+        yield _gauge("held", "Calls, streams and bytes of requests that are under way.", held)
+        yield _gauge("limit", "How many of them may be now.", most)
+        counter = CounterMetricFamily(
+            "imagesearch_admission_refused", "Calls that there was no room for.", labels=("kind",)
+        )
+        for kind, count in refused.items():
+            counter.add_metric((kind,), count)
+        yield counter
+
+
+def _gauge(name: str, what: str, values: dict[str, int]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(f"imagesearch_admission_{name}", what, labels=("kind",))
+    for kind, value in values.items():
+        gauge.add_metric((kind,), value)
+    return gauge
