@@ -29,7 +29,8 @@ from image_kit.containment.decoders import Decoders, open_decoders
 from image_kit.decoding import ImageLimits
 from service_kit.cores import physical_cores
 from service_kit.metrics import new_registry, serving_metrics, watch_workers
-from service_kit.server import Endpoint, Probe, serving, stop_signal
+from service_kit.probing import Probe
+from service_kit.server import Endpoint, serving, stop_signal
 from service_kit.workers import Workers
 
 T = TypeVar("T")

@@ -46,7 +46,8 @@ from service_kit.budget import ByteBudget
 from service_kit.call_metrics import CallMetrics
 from service_kit.cores import physical_cores
 from service_kit.metrics import new_registry, serving_metrics, watch_workers
-from service_kit.server import Endpoint, Probe, StartError, serving, stop_signal
+from service_kit.probing import Probe
+from service_kit.server import Endpoint, StartError, serving, stop_signal
 from service_kit.workers import Workers
 
 _NAME = pb.DESCRIPTOR.services_by_name["ImageSearchService"].full_name

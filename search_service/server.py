@@ -42,7 +42,8 @@ from search_service.writing import Writer
 from service_kit import deadlines
 from service_kit.budget import ByteBudget
 from service_kit.metrics import new_registry, serving_metrics, watch_workers
-from service_kit.server import Endpoint, Probe, serving, stop_signal
+from service_kit.probing import Probe
+from service_kit.server import Endpoint, serving, stop_signal
 from service_kit.workers import Workers
 
 _REVISION_SERVICE = revision_service_pb2.DESCRIPTOR.services_by_name["RevisionService"].full_name

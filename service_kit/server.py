@@ -5,7 +5,7 @@ import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,16 +15,18 @@ from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from imagesearch.common.v1 import server_service_pb2_grpc
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from service_kit import about, health_port, interceptors, metering, request_context, tracing
 from service_kit.admission import Admission, AdmissionInterceptor, Limits
 from service_kit.admission_metrics import watch_admission
+from service_kit.draining import drain
 from service_kit.health import LIVENESS
 from service_kit.identity import entrance
 from service_kit.identity.errors import IdentityError
 from service_kit.identity.exposure import warn_if_open
 from service_kit.identity.guard import Guard, open_guard
+from service_kit.probing import HealthOf, Probe, watch
 from service_kit.settings import ProcessSettings, ServerSettings, read
 from service_kit.telemetry import configure_logging
 from service_kit.tls.files import CertificateError
@@ -34,16 +36,6 @@ from service_kit.tls.serving import ServerTls
 log = structlog.get_logger()
 
 S = TypeVar("S", bound=ProcessSettings)
-
-# Clients that watch health have left when so many looks in a row found no call that had begun.
-# Looks, not seconds: a process that gets no time to look gets none to tell its clients either.
-_LOOKS, _LOOK_S = 20, 0.05
-
-# The part of the grace, and the most of it in seconds, after which nobody is waited for.
-_LEAVING, _LEAVING_S = 0.25, 5.0
-
-# After the last call was answered; its answer may still be on its way.
-_SENDING_S = 0.1
 
 
 class StartError(Exception):
@@ -61,21 +53,6 @@ class Endpoint:
 
     name: str
     register: Callable[[grpc.aio.Server], None]
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Says now and then whether the service can do its work.
-
-    Attributes:
-        check: Returns if it can; raises with the reason if not.
-        interval_s: Seconds between two checks.
-        timeout_s: Seconds after which a check that has not returned has failed.
-    """
-
-    check: Callable[[], Awaitable[None]]
-    interval_s: float = 1.0
-    timeout_s: float = 3.0
 
 
 @asynccontextmanager
@@ -143,7 +120,7 @@ async def serving(
             probed = health_port.bind(address, status)
     except RuntimeError as error:
         raise StartError(f"cannot listen on {address}: is the port taken?") from error
-    health_of = _Health(status, ["", *names], registry)
+    health_of = HealthOf(status, ["", *names], registry)
     await status.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     await health_of.set(probe is None, "starting")
     await server.start()
@@ -155,7 +132,7 @@ async def serving(
             await probed.start()
             stack.push_async_callback(probed.stop, 0)
         if probe is not None:
-            watcher = asyncio.create_task(_watch(probe, health_of))
+            watcher = asyncio.create_task(watch(probe, health_of))
             stack.callback(watcher.cancel)
         watching = asyncio.create_task(guard.watch())
         stack.callback(watching.cancel)
@@ -166,7 +143,7 @@ async def serving(
             yield port
         finally:
             log.info("draining", grace_s=settings.grace_s)
-            await _drain(server, status, in_flight, settings.grace_s)
+            await drain(server, status, in_flight, settings.grace_s)
             log.info("stopped")
 
 
@@ -187,79 +164,6 @@ def _guard(settings: ServerSettings) -> Guard:
         return open_guard(settings)
     except IdentityError as error:
         raise StartError(str(error)) from error
-
-
-async def _drain(
-    server: grpc.aio.Server,
-    status: health.aio.HealthServicer,
-    in_flight: interceptors.InFlight,
-    grace_s: float,
-) -> None:
-    await status.enter_graceful_shutdown()
-    end = asyncio.get_running_loop().time() + grace_s
-    # A call that meets a server which has been told to stop ends as CANCELLED, and nobody tries
-    # that again: first everybody who watches health must be gone.
-    with suppress(TimeoutError):
-        async with asyncio.timeout(min(_LEAVING * grace_s, _LEAVING_S)):
-            await _deserted(in_flight)
-    left_s = max(0.0, end - asyncio.get_running_loop().time())
-    stopping = asyncio.create_task(server.stop(left_s))
-    with suppress(TimeoutError):
-        # Health watchers never end by themselves: wait for the real work only.
-        await asyncio.wait_for(in_flight.idle(), left_s)
-    await asyncio.wait({stopping}, timeout=_SENDING_S)
-    if not stopping.done():  # two stops at a time are only for what does not end by itself
-        await server.stop(0)
-    await stopping
-
-
-async def _deserted(in_flight: interceptors.InFlight) -> None:
-    looks, begun = 0, in_flight.begun
-    while looks < _LOOKS:
-        await asyncio.sleep(_LOOK_S)
-        looks = looks + 1 if in_flight.begun == begun else 0
-        begun = in_flight.begun
-
-
-class _Health:
-    """Sets the health of several names together, and logs only changes."""
-
-    def __init__(
-        self,
-        servicer: health.aio.HealthServicer,
-        names: Sequence[str],
-        registry: CollectorRegistry,
-    ) -> None:
-        self._servicer = servicer
-        self._names = names
-        self._serving: bool | None = None
-        self._gauge = Gauge(
-            "imagesearch_serving",
-            "1 if the service can do its work: what its health says.",
-            registry=registry,
-        )
-
-    async def set(self, serving: bool, why: str) -> None:
-        if serving == self._serving:
-            return
-        self._serving = serving
-        self._gauge.set(serving)
-        status = health_pb2.HealthCheckResponse
-        for name in self._names:
-            await self._servicer.set(name, status.SERVING if serving else status.NOT_SERVING)
-        (log.info if serving else log.warning)("health", serving=serving, why=why)
-
-
-async def _watch(probe: Probe, health_of: _Health) -> None:
-    while True:
-        try:
-            async with asyncio.timeout(probe.timeout_s):
-                await probe.check()
-        except Exception as error:
-            await health_of.set(False, str(error) or type(error).__name__)
-        else:
-            await health_of.set(True, "can do its work")
-        await asyncio.sleep(probe.interval_s)
 
 
 def _limits(settings: ServerSettings) -> Limits:
