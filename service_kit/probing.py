@@ -8,6 +8,8 @@ import structlog
 from grpc_health.v1 import health, health_pb2
 from prometheus_client import CollectorRegistry, Gauge
 
+from service_kit import tracing
+
 log = structlog.get_logger()
 
 
@@ -65,6 +67,7 @@ class HealthOf:
 async def watch(probe: Probe, health_of: HealthOf) -> None:
     """Asks the probe again and again, until it is cancelled."""
     while True:
+        tracing.leave()
         try:
             async with asyncio.timeout(probe.timeout_s):
                 await probe.check()

@@ -169,6 +169,12 @@ def apart() -> Context:
     return context
 
 
+def leave() -> None:
+    """What the current task does from now on is no part of a trace, and begins none."""
+    if _on is not None:
+        _on.stand_apart()
+
+
 def ids() -> tuple[str, str] | None:
     """Ids of the current trace and span, in hexadecimal; None where nothing is traced."""
     return None if _on is None else _on.ids()

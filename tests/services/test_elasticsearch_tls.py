@@ -12,10 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from imagesearch_dev.certificates import Authority
 from search_service.cluster import Cluster, connect
+from search_service.metrics import Metrics
 from search_service.settings import Settings
 from service_kit.errors import UnavailableError
 from service_kit.server import StartError
@@ -57,7 +59,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def check(url: str, **settings: Any) -> None:
     """Asks the cluster how it is, as search_service does."""
-    client = connect(Settings(elasticsearch_url=url, **settings))
+    client = connect(Settings(elasticsearch_url=url, **settings), Metrics(CollectorRegistry()))
     try:
         await Cluster(client, 10, 10).check()
     finally:

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from search_service.cluster import Cluster, connect
+from search_service.metrics import Metrics
 from search_service.settings import Settings
 from service_kit import deadlines
 from service_kit.errors import DeadlineError
@@ -63,7 +65,7 @@ async def silent() -> AsyncIterator[Silent]:
 
 @pytest.fixture
 async def cluster(silent: Silent) -> AsyncIterator[Cluster]:
-    client = connect(Settings(elasticsearch_url=silent.url))
+    client = connect(Settings(elasticsearch_url=silent.url), Metrics(CollectorRegistry()))
     yield Cluster(client, read_timeout_s=30, write_timeout_s=30)
     await client.close()
 
