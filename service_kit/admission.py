@@ -25,7 +25,7 @@ CALLS, STREAMS, BYTES = "calls", "streams", "bytes"
 """What there may be no room for."""
 
 # Calls in flight before the server's pace is known.
-_FIRST = 64
+_FIRST = 256
 
 _SHORTEST_RETRY_S, _USUAL_RETRY_S, _LONGEST_RETRY_S = 0.1, 1.0, 30.0
 
