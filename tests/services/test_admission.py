@@ -189,7 +189,7 @@ class TestCalls:
             assert 8 <= servicer.most <= 40  # fifty a second could be answered, 25 in time
 
         async with server(work, max_calls=512, max_wait_s=0.5) as (servicer, stub, _):
-            asking = [asyncio.create_task(ask_for_ever(stub)) for _ in range(100)]
+            asking = [asyncio.create_task(ask_for_ever(stub)) for _ in range(300)]
             try:
                 await eventually(no_more_than_that)
             finally:
@@ -201,7 +201,7 @@ async def ask_for_ever(stub: EmbedderServiceAsyncStub) -> None:
     while True:
         code = await stub.Embed(a_request(), timeout=30).code()
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.3)
 
 
 async def all_refused_but(servicer: Servicer, running: int) -> None:
