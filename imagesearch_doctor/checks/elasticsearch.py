@@ -47,6 +47,8 @@ async def cluster(system: System) -> list[Finding]:
     error = answer.error
     if isinstance(error, PermissionDeniedError | UnimplementedError):
         return []  # of the gateway, or of search_service to the gateway: others say so
+    if isinstance(error, UnavailableError) and not error.reason:
+        return []  # who was asked is away, which others say: nothing is known of Elasticsearch
     if error is not None:
         if isinstance(error, UnavailableError) and "search_service" in error.message:
             if "credentials" not in error.message:

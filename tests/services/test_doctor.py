@@ -144,6 +144,7 @@ async def test_an_address_where_nobody_is(free_port: int) -> None:
     checked = await examine(Options(f"127.0.0.1:{free_port}", timeout_s=2))
 
     assert f"gateway: nobody listens on 127.0.0.1:{free_port}" in problems(checked)
+    assert "Elasticsearch" not in problems(checked)
 
 
 async def test_the_embedders_address_instead_of_the_gateways(embedder_address: str) -> None:
