@@ -27,6 +27,10 @@ _LONGEST_PAUSE_S = 5.0
 # What gRPC calls it, with INTERNAL, when a stream ends in the moment that it is written to.
 _WRITE_FAILED = "Internal error from Core"
 
+# It hides the reason why the stream ended. So the next one is not written to at once: whoever is
+# refused by the headers then hears why.
+_LISTEN_S = 0.3
+
 
 @dataclass(frozen=True)
 class UploadLimits:
@@ -108,6 +112,7 @@ class Uploading:
         self._bytes = 0
         self._room = asyncio.Event()
         self._all_read = False
+        self._listen_first = False
 
     async def outcomes(self) -> AsyncGenerator[UploadOutcome]:
         """Gives the outcomes as they come. Leaving the loop ends the stream.
@@ -169,6 +174,8 @@ class Uploading:
     async def _requests(
         self, outgoing: asyncio.Queue[int | None]
     ) -> AsyncIterator[pb.IndexImagesRequest]:
+        if self._listen_first:
+            await asyncio.sleep(_LISTEN_S)
         while (number := await outgoing.get()) is not None:
             if (sent := self._unanswered.get(number)) is not None:
                 sent.since = time.monotonic()
@@ -187,10 +194,12 @@ class Uploading:
         call: Any = self._method(self._requests(outgoing), metadata=self._calls.metadata)
         try:
             while (answer := await self._next(call)) is not None:
+                self._listen_first = False
                 if (outcome := self._answered(answer, later)) is not None:
                     yield outcome
         except grpc.aio.AioRpcError as broken:
             if (broken.details() or "").startswith(_WRITE_FAILED):
+                self._listen_first = True
                 what = "the stream broke while it was written to"
                 raise UnavailableError(grpc.StatusCode.UNAVAILABLE, what) from broken
             raise from_rpc_error(broken) from broken
