@@ -27,8 +27,8 @@ from benchmarks import vectors as data
 from benchmarks.load import percentile
 from benchmarks.report import Bar, Report, parser
 from benchmarks.servers import elasticsearch, serving_search
-from imagesearch_ingest.search_client import to_vector
 from service_kit.client import channel
+from service_kit.vectors import to_vector
 
 SPACE = "benchmark@sha256:0"
 K = 10

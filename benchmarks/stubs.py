@@ -19,8 +19,8 @@ from imagesearch.embedder.v1 import embedder_service_pb2_grpc as embedder_grpc
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
-from imagesearch_ingest.search_client import to_vector
 from service_kit.health import LIVENESS
+from service_kit.vectors import to_vector
 
 DIMENSIONS = 512
 SPACE = "stub@sha256:0000000000000000"

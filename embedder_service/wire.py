@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from imagesearch.common.v1 import types_pb2
 from imagesearch.embedder.v1 import embedder_service_pb2 as pb
 
 from embedder_service.embedding import (
@@ -16,7 +15,7 @@ from embedder_service.model import ModelInfo
 from embedder_service.statistics import OUTCOMES, Statistics, Timing
 from image_kit.decoding import ImageError, ImageLimits, check_length
 from service_kit.errors import InvalidRequestError, ServiceError, Violations
-from service_kit.floats import encoded_floats
+from service_kit.vectors import to_vector
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,7 @@ def embed_result(outcome: Outcome, space: str) -> pb.EmbedResult:
     """Renders what became of one input."""
     if isinstance(outcome, ServiceError):
         return pb.EmbedResult(error=outcome.to_status())
-    vector = types_pb2.Vector(space=space)
-    vector.MergeFromString(encoded_floats(1, outcome.vector.astype("<f4").tobytes()))
+    vector = to_vector(outcome.vector, space)
     return pb.EmbedResult(vector=vector, truncated=outcome.truncated)
 
 

@@ -1,12 +1,13 @@
 """What is examined, and with what the doctor identifies itself."""
 
-import ipaddress
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+
+from service_kit.identity.exposure import is_loopback
 
 GATEWAY = "gateway"
 EMBEDDER = "embedder_service"
@@ -114,11 +115,7 @@ class Target:
             return False
         if found is None:
             return self.address.startswith("unix")
-        host = found[0]
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return is_loopback(found[0])
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from imagesearch_client.errors import ImageSearchError, NotFoundError, from_rpc_error, from_status
 from service_kit.client import channel
-from service_kit.floats import encoded_floats
 from service_kit.tls.client import ClientTls
+from service_kit.vectors import to_vector
 
 _TIMEOUT_S = 60.0
 _ANSWER_S = 300.0
@@ -197,13 +197,6 @@ async def search_client(
         tls=tls,
     ) as opened:
         yield SearchClient(opened)
-
-
-def to_vector(values: NDArray[np.float32], space: str) -> types.Vector:
-    """Renders a vector of shape (dimensions,)."""
-    vector = types.Vector(space=space)
-    vector.MergeFromString(encoded_floats(1, values.astype("<f4").tobytes()))
-    return vector
 
 
 def _request(number: str, index: str, space: str, batch: Sequence[Row]) -> Any:

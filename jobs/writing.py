@@ -13,8 +13,9 @@ from imagesearch.search.v1 import search_service_pb2 as pb
 
 from imagesearch_client.errors import ImageSearchError
 from imagesearch_ingest import document_tables
-from imagesearch_ingest.search_client import Row, SearchClient, search_client, to_vector
+from imagesearch_ingest.search_client import Row, SearchClient, search_client
 from service_kit.tls.client import ClientTls
+from service_kit.vectors import to_vector
 
 
 @dataclass(frozen=True)

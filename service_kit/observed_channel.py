@@ -1,19 +1,15 @@
-"""A channel whose calls carry the request's id and its trace, and are counted and timed.
-
-Not by gRPC's client interceptors: for asyncio those put a task and a call object of their own
-around every call, which costs more than all that is done here.
-"""
+"""A channel whose calls carry the request's id and its trace, and are counted and timed."""
 
 from collections.abc import AsyncIterable, Awaitable, Callable
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from service_kit import request_context, tracing
 from service_kit.call_metrics import CallMetrics, MethodMetrics
 from service_kit.interceptors import is_infrastructure
+from service_kit.wrapped_channel import WrappedChannel
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -21,7 +17,7 @@ if TYPE_CHECKING:
     AnyCall = grpc.aio.Call
 
 
-class ObservedChannel(grpc.aio.Channel):
+class ObservedChannel(WrappedChannel):
     """Makes calls as the channel inside does.
 
     Args:
@@ -33,54 +29,18 @@ class ObservedChannel(grpc.aio.Channel):
         self._inside = inside
         self._metrics = metrics
 
-    async def __aenter__(self) -> Self:
-        await self._inside.__aenter__()
-        return self
+    @property
+    def inside(self) -> grpc.aio.Channel:
+        """See WrappedChannel."""
+        return self._inside
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self._inside.__aexit__(exc_type, exc_val, exc_tb)
-
-    async def close(self, grace: float | None = None) -> None:
-        """Closes the channel; see grpc.aio.Channel."""
-        await self._inside.close(grace)
-
-    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """Says how the connection is; see grpc.aio.Channel."""
-        return self._inside.get_state(try_to_connect)
-
-    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Waits until the connection is otherwise; see grpc.aio.Channel."""
-        await self._inside.wait_for_state_change(last_observed_state)
-
-    async def channel_ready(self) -> None:
-        """Waits for a connection; see grpc.aio.Channel."""
-        await self._inside.channel_ready()
-
-    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Makes what makes the calls of a method; see grpc.aio.Channel."""
-        return self._method(method, self._inside.unary_unary(method, *args, **kwargs), False, False)
-
-    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Makes what makes the calls of a method; see grpc.aio.Channel."""
-        return self._method(method, self._inside.unary_stream(method, *args, **kwargs), False, True)
-
-    def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Makes what makes the calls of a method; see grpc.aio.Channel."""
-        return self._method(method, self._inside.stream_unary(method, *args, **kwargs), True, False)
-
-    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Makes what makes the calls of a method; see grpc.aio.Channel."""
-        return self._method(method, self._inside.stream_stream(method, *args, **kwargs), True, True)
-
-    def _method(self, method: str, make: Any, *streams: bool) -> Any:
+    def maker(self, kind: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """See WrappedChannel."""
+        make = getattr(self._inside, kind)(method, *args, **kwargs)
         if is_infrastructure(method):
             return make
-        metrics = None if self._metrics is None else self._metrics.of(method, *streams)
+        asks, answers = (side == "stream" for side in kind.split("_"))
+        metrics = None if self._metrics is None else self._metrics.of(method, asks, answers)
         return partial(_call, method, make, metrics)
 
 

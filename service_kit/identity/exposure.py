@@ -11,13 +11,15 @@ def is_local(listen: str) -> bool:
     """Whether only this machine reaches an address, e.g. "127.0.0.1:50050"."""
     if listen.startswith(("unix:", "unix-abstract:")):
         return True
-    host = listen.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
+    return is_loopback(listen.rpartition(":")[0].strip("[]"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False
+        return host == "localhost"
 
 
 def warn_if_open(listen: str, protected: bool) -> None:

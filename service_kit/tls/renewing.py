@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 import structlog
 
 from service_kit.tls.client import channel_credentials
 from service_kit.tls.watching import WatchedCertificates
+from service_kit.wrapped_channel import WrappedChannel
 
 log = structlog.get_logger()
 
@@ -22,7 +22,7 @@ _SLOW_S = 10.0
 _READY = grpc.ChannelConnectivity.READY
 
 
-class RenewingChannel(grpc.aio.Channel):
+class RenewingChannel(WrappedChannel):
     """Makes its calls on a channel with the newest certificates; gRPC's own cannot change theirs.
 
     While the old connection works, calls stay with it until there is one with the new
@@ -102,16 +102,14 @@ class RenewingChannel(grpc.aio.Channel):
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def __aenter__(self) -> Self:
-        return self
+    @property
+    def inside(self) -> grpc.aio.Channel:
+        """See WrappedChannel."""
+        return self._current
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.close()
+    def maker(self, kind: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """See WrappedChannel."""
+        return _Method(self, kind, (method, *args), kwargs)
 
     async def close(self, grace: float | None = None) -> None:
         """Closes the channel; see grpc.aio.Channel."""
@@ -122,34 +120,6 @@ class RenewingChannel(grpc.aio.Channel):
         await asyncio.gather(*tasks, return_exceptions=True)
         channels = [self._current, *self._old, *([] if self._next is None else [self._next])]
         await asyncio.gather(*(channel.close(grace) for channel in channels))
-
-    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """Says how the connection is; see grpc.aio.Channel."""
-        return self._current.get_state(try_to_connect)
-
-    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Waits until the connection is otherwise; see grpc.aio.Channel."""
-        await self._current.wait_for_state_change(last_observed_state)
-
-    async def channel_ready(self) -> None:
-        """Waits for a connection; see grpc.aio.Channel."""
-        await self._current.channel_ready()
-
-    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
-        """Makes what makes the calls of a method; see grpc.aio.Channel."""
-        return _Method(self, "unary_unary", args, kwargs)
-
-    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
-        """Makes what makes the calls of a method; see grpc.aio.Channel."""
-        return _Method(self, "unary_stream", args, kwargs)
-
-    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
-        """Makes what makes the calls of a method; see grpc.aio.Channel."""
-        return _Method(self, "stream_unary", args, kwargs)
-
-    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        """Makes what makes the calls of a method; see grpc.aio.Channel."""
-        return _Method(self, "stream_stream", args, kwargs)
 
 
 class _Method:
