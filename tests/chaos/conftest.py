@@ -11,8 +11,7 @@ import pytest
 from benchmarks.report import Report
 from imagesearch_client import AsyncClient
 from imagesearch_dev.elasticsearch.node import ElasticsearchNode
-from tests.chaos import FULL
-from tests.chaos.loaded import Loaded
+from tests.chaos import FULL, MAX_CALLS
 from tests.chaos.system import System
 from tests.chaos.traffic import Questions, closed_loop
 from tests.conftest import HOMES
@@ -49,10 +48,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticsearchNode
 
 
 @pytest.fixture(scope="session")
-def loaded(node: ElasticsearchNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
-    """The services, the gateway with few places."""
-    env = {"gateway": {"GATEWAY_MAX_CALLS": "64"}}
-    with Loaded(tmp_path_factory.mktemp("loaded"), node, env) as loaded:
+async def loaded(
+    node: ElasticsearchNode, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[System]:
+    """One of each, the gateway with few places."""
+    settings = {"gateway": {"GATEWAY_MAX_CALLS": str(MAX_CALLS)}}
+    async with System(tmp_path_factory.mktemp("loaded"), node, settings=settings) as loaded:
         yield loaded
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from imagesearch_dev import models
 from imagesearch_dev.elasticsearch.node import ElasticsearchNode, free_port
@@ -105,6 +108,7 @@ class System:
         node: Started and stopped by whoever made it, or by name as a service is.
         replicas: Processes of each service. Several are behind round_robin.
         proxied: Whether links go through proxies.
+        settings: More settings, by service.
 
     Attributes:
         services: By name.
@@ -113,7 +117,13 @@ class System:
     """
 
     def __init__(
-        self, folder: Path, node: ElasticsearchNode, *, replicas: int = 1, proxied: bool = False
+        self,
+        folder: Path,
+        node: ElasticsearchNode,
+        *,
+        replicas: int = 1,
+        proxied: bool = False,
+        settings: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._node = node
         self._stack = AsyncExitStack()
@@ -134,6 +144,7 @@ class System:
                     "GATEWAY_SEARCH": targets["search_service"],
                     "GATEWAY_STORE_URL": (folder / "store").as_uri(),
                 }
+            env[name].update((settings or {}).get(name, {}))
             self.services[name] = [
                 Service(name, folder / f"{name}-{number}.log", env[name])
                 for number in range(replicas)
@@ -189,6 +200,36 @@ class System:
         else:
             for service in self.services[name]:
                 await asyncio.to_thread(service.process.kill)
+
+    def address(self, name: str) -> str:
+        """Where the first process of a service listens, with no proxy between."""
+        return self.services[name][0].address
+
+    def pid(self, name: str) -> int:
+        """Process id of the first process of a service, or of Elasticsearch."""
+        if name == ELASTICSEARCH:
+            return self._node.pid
+        return self.services[name][0].process.pid
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """Freezes a process: connections stay open, nothing is answered."""
+        os.kill(self.pid(name), signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid(name), signal.SIGCONT)
+
+    def memory(self, name: str) -> int:
+        """Bytes of memory that the first process of a service has; Linux only."""
+        pages = int(Path(f"/proc/{self.pid(name)}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def logged(self, name: str, event: str) -> list[dict[str, Any]]:
+        """What the first process of a service wrote of an event in its log."""
+        lines = self.services[name][0].process.log.read_text().splitlines()
+        objects = (json.loads(line) for line in lines if line.startswith("{"))
+        return [each for each in objects if each.get("event") == event]
 
     def pids(self) -> dict[str, int]:
         """Process ids, by name and number; only of those that run."""

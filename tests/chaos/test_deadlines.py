@@ -15,9 +15,10 @@ from imagesearch.embedder.v1 import embedder_service_pb2_grpc as embedder_grpc
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 
+from benchmarks.report import Bar, Report
 from service_kit.client import channel
 from tests.chaos import FULL
-from tests.chaos.loaded import Loaded
+from tests.chaos.system import System
 from tests.helpers import a_picture, eventually
 
 CALLS = 500 if FULL else 100
@@ -61,16 +62,16 @@ async def search(
     ends.late_s.append(time.monotonic() - began - timeout_s)
 
 
-async def embedded(loaded: Loaded) -> int:
+async def embedded(loaded: System) -> int:
     """Images that the model has computed."""
-    async with channel(loaded.addresses["embedder_service"]) as opened:
+    async with channel(loaded.address("embedder_service")) as opened:
         stub = embedder_grpc.EmbedderServiceStub(opened)
         answer = await stub.GetStatistics(embedder_pb.GetStatisticsRequest(), timeout=10)
     assert not any(model.waiting for model in answer.models)
     return sum(m.computed for m in answer.models if m.modality == embedder_pb.MODALITY_IMAGE)
 
 
-async def freeze_half_of_the_time(loaded: Loaded, name: str, until: asyncio.Event) -> int:
+async def freeze_half_of_the_time(loaded: System, name: str, until: asyncio.Event) -> int:
     """Gives how often."""
     times = 0
     while not until.is_set():
@@ -81,10 +82,10 @@ async def freeze_half_of_the_time(loaded: Loaded, name: str, until: asyncio.Even
     return times
 
 
-async def calls_while_frozen(loaded: Loaded, name: str, index: str) -> tuple[Ends, int]:
+async def calls_while_frozen(loaded: System, name: str, index: str) -> tuple[Ends, int]:
     """Searches at an even pace; gives how they ended, and how often the service was frozen."""
     ends, over = Ends(), asyncio.Event()
-    async with channel(loaded.addresses["gateway"]) as opened:
+    async with channel(loaded.address("gateway")) as opened:
         images = pb_grpc.ImageSearchServiceStub(opened)
         for n in range(STORED):
             upload = pb.ImageUpload(content=a_picture(n))
@@ -97,12 +98,14 @@ async def calls_while_frozen(loaded: Loaded, name: str, index: str) -> tuple[End
         await asyncio.gather(*calls)
         over.set()
         times = await freezing
-    await asyncio.to_thread(loaded.wait)
+    await loaded.until_serving()
     return ends, times
 
 
-def check_that_all_ended_in_time(ends: Ends) -> None:
-    print(f"\n{dict(ends.codes)}, the latest {1000 * max(ends.late_s):.0f} ms after its deadline")
+def check_that_all_ended_in_time(ends: Ends, frozen: str, report: Report) -> None:
+    print(f"\n{dict(ends.codes)}")
+    what = f"{CALLS} calls, {frozen} frozen half the time: latest after its deadline, s"
+    report.add(Bar(what, max(ends.late_s), LATE_S, False))
     assert ends.codes.total() == CALLS
     # UNAVAILABLE: while the service was frozen its health was, too.
     assert set(ends.codes) <= {"OK", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
@@ -113,7 +116,7 @@ def check_that_all_ended_in_time(ends: Ends) -> None:
 
 @pytest.mark.timeout(300 if FULL else 120)
 async def test_with_a_frozen_embedder_calls_end_in_time_and_none_is_embedded_too_late(
-    loaded: Loaded, new_index: str
+    loaded: System, new_index: str, report: Report
 ) -> None:
     """When it goes on it finds calls whose time is over."""
     before = await eventually(lambda: embedded(loaded))
@@ -121,27 +124,28 @@ async def test_with_a_frozen_embedder_calls_end_in_time_and_none_is_embedded_too
     ends, times = await calls_while_frozen(loaded, "embedder_service", new_index)
     computed = await eventually(lambda: embedded(loaded)) - before - STORED
 
-    check_that_all_ended_in_time(ends)
+    check_that_all_ended_in_time(ends, "embedder_service", report)
     # A freeze may catch batches in the middle; and the time of some is over between the two.
-    excess = computed - ends.codes["OK"]
-    print(f"{excess} of {computed} were computed and not answered, frozen {times} times")
-    assert excess <= MAX_BATCH * times + CALLS // (10 if FULL else 4)
+    excess, bound = computed - ends.codes["OK"], MAX_BATCH * times + CALLS // (10 if FULL else 4)
+    what = f"{computed} computed, frozen {times}x: not answered"
+    report.add(Bar(what, excess, bound, False))
+    assert excess <= bound
 
 
 @pytest.mark.timeout(300 if FULL else 120)
 async def test_with_a_frozen_elasticsearch_calls_end_in_time(
-    loaded: Loaded, new_index: str
+    loaded: System, new_index: str, report: Report
 ) -> None:
     ends, _ = await calls_while_frozen(loaded, "elasticsearch", new_index)
 
-    check_that_all_ended_in_time(ends)
+    check_that_all_ended_in_time(ends, "elasticsearch", report)
 
 
 async def test_a_deadline_that_is_over_reaches_no_other_service(
-    loaded: Loaded, new_index: str
+    loaded: System, new_index: str
 ) -> None:
     """The gateway itself is frozen meanwhile: it finds calls that nobody waits for."""
-    async with channel(loaded.addresses["gateway"]) as opened:
+    async with channel(loaded.address("gateway")) as opened:
         images = pb_grpc.ImageSearchServiceStub(opened)
         upload = pb.ImageUpload(content=a_picture(1))
         request = pb.IndexImageRequest(index=new_index, image=upload)
@@ -152,7 +156,7 @@ async def test_a_deadline_that_is_over_reaches_no_other_service(
             calls = [images.SearchByImage(search_, timeout=0.3) for _ in range(20)]
             codes = await asyncio.gather(*(call.code() for call in calls))
             await asyncio.sleep(0.2)
-        await asyncio.to_thread(loaded.wait)
+        await loaded.until_serving()
         await images.SearchByImage(search_, timeout=30)
 
     assert set(codes) == {grpc.StatusCode.DEADLINE_EXCEEDED}
