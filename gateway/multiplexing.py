@@ -10,7 +10,17 @@ import grpc
 
 from service_kit import deadlines
 from service_kit.deadlines import remaining
-from service_kit.errors import DeadlineError, StoppingError, UnavailableError, from_rpc_error
+from service_kit.errors import (
+    DeadlineError,
+    StoppingError,
+    UnavailableError,
+    from_rpc_error,
+    hides_its_reason,
+)
+
+# A stream that ends in the moment that it is written to hides why. The next one is not written to
+# at once: if it is refused by its headers, as with a wrong key, the askers hear that.
+_LISTEN_S = 0.3
 
 
 class Numbered(Protocol):
@@ -56,7 +66,9 @@ class Multiplexer(Generic[Q, A]):
         deadlines.check(f"{self._service} was asked")
         seconds = remaining(self._timeout_s)
         if self._stream is None or self._stream.ended:
-            self._stream = self._context.run(_Stream, self._open, self._service)
+            hidden = self._stream is not None and self._stream.hides_why
+            listen_s = _LISTEN_S if hidden else 0.0
+            self._stream = self._context.run(_Stream, self._open, self._service, listen_s)
         request.request_id = str(next(self._ids))
         try:
             async with asyncio.timeout(seconds):
@@ -73,9 +85,11 @@ class Multiplexer(Generic[Q, A]):
 
 
 class _Stream(Generic[Q, A]):
-    def __init__(self, open_stream: Open[Q, A], service: str) -> None:
+    def __init__(self, open_stream: Open[Q, A], service: str, listen_s: float) -> None:
         self.ended = False
+        self.hides_why = False
         self._service = service
+        self._listen_s = listen_s
         self._outgoing: asyncio.Queue[Q] = asyncio.Queue()
         self._asked: dict[str, asyncio.Future[A]] = {}
         self._reader = asyncio.create_task(self._read(open_stream(self._requests())))
@@ -94,6 +108,7 @@ class _Stream(Generic[Q, A]):
         await asyncio.wait([self._reader])
 
     async def _requests(self) -> AsyncIterator[Q]:
+        await asyncio.sleep(self._listen_s)
         while True:
             request = await self._outgoing.get()
             if request.request_id in self._asked:  # else nobody waits any more
@@ -107,6 +122,7 @@ class _Stream(Generic[Q, A]):
                 if asked is not None and not asked.done():
                     asked.set_result(answer)
         except grpc.aio.AioRpcError as broken:
+            self.hides_why = hides_its_reason(broken)
             error = from_rpc_error(broken, self._service)
         except asyncio.CancelledError:
             error = StoppingError()

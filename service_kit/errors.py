@@ -203,6 +203,17 @@ def from_status(status: status_pb2.Status) -> Exception:
     return RemoteBugError(f"{_CODES.get(status.code)}: {status.message}")
 
 
+# What gRPC calls it, with INTERNAL, when a stream ends in the moment that it is written to.
+_WRITE_FAILED = "Internal error from Core"
+
+
+def hides_its_reason(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a stream ended in the moment that it was written to: gRPC does not say why."""
+    return error.code() is grpc.StatusCode.INTERNAL and (error.details() or "").startswith(
+        _WRITE_FAILED
+    )
+
+
 def from_rpc_error(error: grpc.aio.AioRpcError, service: str) -> Exception:
     """Makes an exception of a failed call to `service`.
 
@@ -214,7 +225,9 @@ def from_rpc_error(error: grpc.aio.AioRpcError, service: str) -> Exception:
     if status is not None:
         return from_status(status)
     # CANCELLED: by a server that stops. What our caller cancels raises no such error.
-    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) or hides_its_reason(
+        error
+    ):
         return UnavailableError(f"{service} does not answer")
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineError(f"{service} did not answer in time")
