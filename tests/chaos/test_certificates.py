@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -16,21 +15,20 @@ from typing import Any
 import grpc
 import pytest
 
+from benchmarks.report import Bar, Report
 from imagesearch_dev.certificates import Authority, replace_file
 from service_kit.client import channel
 from service_kit.tls.client import channel_credentials
 from service_kit.tls.files import CertificateError, load
 from service_kit.tls.watching import LOOK_S
+from tests.chaos import FULL
 from tests.helpers import eventually
 from tests.parties import EACH, WHO, Party, mirror, served
 
-LONG = os.environ.get("CHAOS") == "1"
+ROTATIONS = 100 if FULL else 10
+AUTHORITIES = 20 if FULL else 2
 
-ROTATIONS = 100 if LONG else 10
-AUTHORITIES = 20 if LONG else 2
-TIMEOUT_S = 1800 if LONG else 180
-
-pytestmark = pytest.mark.timeout(TIMEOUT_S)
+pytestmark = pytest.mark.timeout(1_800 if FULL else 180)
 
 
 @pytest.fixture
@@ -127,19 +125,23 @@ async def are_used(load: Load, address: str, client: Party, *certificates: bytes
     await eventually(used, pause_s=0.2)
 
 
-async def test_rotations_on_both_sides_lose_no_call(server: Party, client: Party) -> None:
+async def test_rotations_on_both_sides_lose_no_call(
+    server: Party, client: Party, report: Report
+) -> None:
     async with mirror(**server.server()) as address:
         load = Load(address, client)
         async with load.running():
             for _ in range(ROTATIONS):
                 await are_used(load, address, client, server.renew(), client.renew())
 
+    what = f"certificates of both sides rotated {ROTATIONS}x: failed calls"
+    report.add(Bar(what, len(load.failed), 0, False, f"of {load.done.total()}"))
     assert load.failed == []
     assert min(load.done[kind] for kind in ("kept", "new", "stream")) > ROTATIONS, load.done
 
 
 async def test_a_change_of_authority_loses_no_call(
-    server: Party, client: Party, authority: Authority
+    server: Party, client: Party, authority: Authority, report: Report
 ) -> None:
     """Both are trusted first, then all get certificates of the new one, then the old one goes."""
     async with mirror(**server.server()) as address:
@@ -157,6 +159,8 @@ async def test_a_change_of_authority_loses_no_call(
                     await are_used(load, address, client, *renewed)
                 old = new
 
+    what = f"the authority changed {AUTHORITIES}x: failed calls"
+    report.add(Bar(what, len(load.failed), 0, False, f"of {load.done.total()}"))
     assert load.failed == []
     assert min(load.done[kind] for kind in ("kept", "new", "stream")) > AUTHORITIES, load.done
 
