@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,11 +31,18 @@ class Limiter:
     Args:
         limits: The caller's.
         clock: Seconds that never go back.
+        sleep: Waits so many seconds of that clock.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.limits = limits
         self._clock = clock
+        self._sleep = sleep
         self._rate = limits.requests_per_second
         self._most = float(limits.burst or max(1.0, self._rate or 1.0))
         self._tokens = self._most
@@ -66,7 +73,7 @@ class Limiter:
         self._refill(self._rate)
         self._tokens -= 1
         if self._tokens < 0:
-            await asyncio.sleep(-self._tokens / self._rate)
+            await self._sleep(-self._tokens / self._rate)
 
     def _refill(self, rate: float) -> None:
         now = self._clock()

@@ -41,13 +41,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         _REPORT.write(Path(file))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticsearchNode]:
     with ElasticsearchNode(tmp_path_factory.mktemp("chaos") / "elasticsearch", HOMES) as node:
         yield node
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def loaded(
     node: ElasticsearchNode, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[System]:
@@ -57,7 +57,7 @@ async def loaded(
         yield loaded
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def the_system(
     node: ElasticsearchNode, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[System]:
@@ -73,20 +73,20 @@ async def system(the_system: System) -> AsyncIterator[System]:
     await the_system.until_serving()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def client(the_system: System) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(the_system.gateways) as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def questions(client: AsyncClient) -> Questions:
     questions = Questions()
     await questions.learn(client)
     return questions
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def capacity(client: AsyncClient, questions: Questions, report: Report) -> float:
     """Searches a second that the system can answer while it is well, C."""
     await closed_loop(client, questions, _MEASURE_S / 2)  # warms up

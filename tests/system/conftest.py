@@ -57,7 +57,7 @@ class System:
             time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("system")
     node = ElasticsearchNode(folder / "elasticsearch", HOMES)
@@ -148,7 +148,7 @@ def processes_with(mark: str) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stack") / "run"
     folder.mkdir()
@@ -157,7 +157,7 @@ def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(stack_folder: Path) -> Iterator[Stack]:
     port = free_port()
     arguments = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import stat
@@ -269,16 +268,14 @@ class TestLimits:
         with pytest.raises(RateLimitedError):
             limiter.take()
 
-    async def test_messages_of_a_stream_wait_for_their_turn(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_messages_of_a_stream_wait_for_their_turn(self) -> None:
         slept: list[float] = []
 
         async def sleep(seconds: float) -> None:
             slept.append(seconds)
 
-        monkeypatch.setattr(asyncio, "sleep", sleep)
-        limiter = Limiter(Limits(requests_per_second=10, burst=2), clock=lambda: 0.0)
+        limits = Limits(requests_per_second=10, burst=2)
+        limiter = Limiter(limits, clock=lambda: 0.0, sleep=sleep)
         for _ in range(4):
             await limiter.wait()
 

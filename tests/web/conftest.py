@@ -51,7 +51,7 @@ def chromium() -> str | None:
     return os.environ.get("CHROMIUM") or next((path for path in found if path), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def browser() -> AsyncIterator[Browser]:
     path = chromium()
     if path is None:
@@ -64,7 +64,7 @@ async def browser() -> AsyncIterator[Browser]:
         await launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def web_gateway(
     embedder_address: str, search_address: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[str]:
@@ -83,7 +83,7 @@ async def web_gateway(
         yield f"127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def gallery(
     web_gateway: str, index_of_drawings: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Gallery]:
