@@ -126,8 +126,8 @@ async def test_broken_images_cost_nobody_but_themselves(
         results = await embed(embedder, images)
 
         assert len(results) == len(images)
-        neighbours = [results[images.index(data)] for data in good]
-        for vector, own in zip(map(unit, neighbours), alone, strict=True):
+        neighbors = [results[images.index(data)] for data in good]
+        for vector, own in zip(map(unit, neighbors), alone, strict=True):
             assert vector @ own >= 0.9999
         broken = [r for r, data in zip(results, images, strict=True) if data not in good]
         for (name, _), result in zip(batch, broken, strict=True):
@@ -161,12 +161,12 @@ async def test_an_odd_image_is_embedded_or_refused_in_time(
     while not answer.done():
         most = max(most, memory(process))
         await asyncio.sleep(0.05)
-    result, neighbour = answer.result()
+    result, neighbor = answer.result()
 
     if result.WhichOneof("outcome") == "error":
         assert result.error.code == code_pb2.INVALID_ARGUMENT
         assert reason(result.error).startswith("IMAGE_")
-    assert unit(neighbour) @ own >= 0.9999
+    assert unit(neighbor) @ own >= 0.9999
     assert most - before < MOST_MEMORY
 
 

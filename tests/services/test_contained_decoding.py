@@ -134,7 +134,7 @@ async def test_a_process_that_was_killed_while_idle_is_replaced_unnoticed() -> N
         await assert_decodes(decoders)
 
 
-async def test_neighbours_of_crashes_come_to_no_harm(decoders: Decoders) -> None:
+async def test_neighbors_of_crashes_come_to_no_harm(decoders: Decoders) -> None:
     def one(number: int) -> object:
         if number % 10 == 5:
             with pytest.raises(ImageError):
