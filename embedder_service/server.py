@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from embedder_service.batching import Batcher
 from embedder_service.cache import VectorCache
 from embedder_service.computing import Computer
-from embedder_service.device_metrics import DeviceMemory
+from embedder_service.device_metrics import DeviceCollector
 from embedder_service.devices import find_devices
 from embedder_service.embedding import Embedder, image_intake, text_intake
 from embedder_service.intake import Vector
@@ -71,7 +71,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             max_queue=settings.max_queue,
         )
         registry.register(StatisticsCollector(embedders))
-        registry.register(DeviceMemory(devices))
+        registry.register(DeviceCollector(devices))
         watch_workers(registry, builder.preparers, builder.tokenizers)
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         stopping = asyncio.Event()
