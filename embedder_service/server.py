@@ -10,11 +10,12 @@ from typing import TypeVar
 import torch
 from imagesearch.embedder.v1 import embedder_service_pb2 as pb
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc as pb_grpc
+from prometheus_client import CollectorRegistry
 
 from embedder_service.batching import Batcher
 from embedder_service.cache import VectorCache
 from embedder_service.computing import Computer
-from embedder_service.device_metrics import DeviceMemory
+from embedder_service.device_metrics import DeviceCollector
 from embedder_service.devices import find_devices
 from embedder_service.embedding import Embedder, image_intake, text_intake
 from embedder_service.intake import Vector
@@ -60,7 +61,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
     gc.freeze()  # looking through the libraries' objects again would stop all calls for 0.3 s
     async with AsyncExitStack() as stack:
         stack.callback(gc.unfreeze)
-        builder = await _Builder.enter(stack, settings, devices)
+        registry = new_registry("embedder_service")
+        builder = await _Builder.enter(stack, settings, devices, registry)
         embedders = [await builder.embedder(model) for model in models]
         bounds = Bounds(
             image=builder.image_limits,
@@ -68,9 +70,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             max_text_bytes=settings.max_text_bytes,
             max_queue=settings.max_queue,
         )
-        registry = new_registry("embedder_service")
         registry.register(StatisticsCollector(embedders))
-        registry.register(DeviceMemory(devices))
+        registry.register(DeviceCollector(devices))
         watch_workers(registry, builder.preparers, builder.tokenizers)
         stack.enter_context(serving_metrics(settings.metrics_listen, registry))
         stopping = asyncio.Event()
@@ -120,7 +121,11 @@ class _Builder:
 
     @classmethod
     async def enter(
-        cls, stack: AsyncExitStack, settings: Settings, devices: Sequence[torch.device]
+        cls,
+        stack: AsyncExitStack,
+        settings: Settings,
+        devices: Sequence[torch.device],
+        registry: CollectorRegistry,
     ) -> "_Builder":
         """Starts the threads and the decoding processes; `stack` ends them.
 
@@ -145,7 +150,7 @@ class _Builder:
             settings,
             {"images": images, "texts": texts},
             await stack.enter_async_context(
-                open_decoders(settings.processes(threads), [shrink], limits, bounds)
+                open_decoders(settings.processes(threads), [shrink], limits, bounds, registry)
             ),
             await stack.enter_async_context(Workers("decode", threads)),
             await stack.enter_async_context(Workers("tokenize", 1)),

@@ -3,7 +3,7 @@
 from imagesearch.gateway.v1 import versions_pb2 as pb
 
 from gateway.duplicates.finding import Event, Progress, Summary
-from gateway.duplicates.neighbours import DuplicateSearch
+from gateway.duplicates.near_images import DuplicateSearch
 from gateway.duplicates.reporting import Group, Keep
 from gateway.duplicates.scans import is_id
 from gateway.version_wire import check_confidence, relation

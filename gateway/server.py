@@ -21,7 +21,7 @@ from gateway.clients.search import Search
 from gateway.composed_search import ComposedSearch
 from gateway.diagnosing import Diagnosing
 from gateway.duplicates.finding import Duplicates
-from gateway.duplicates.neighbours import Neighbours
+from gateway.duplicates.near_images import NearImages
 from gateway.duplicates.reporting import Reporter
 from gateway.duplicates.scans import Scans
 from gateway.fetch import Fetcher
@@ -79,7 +79,11 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         threads = settings.prepare_threads or physical_cores()
         decoders = await stack.enter_async_context(
             open_decoders(
-                settings.processes(threads), TASKS, limits, settings.bounds(limits.max_pixels)
+                settings.processes(threads),
+                TASKS,
+                limits,
+                settings.bounds(limits.max_pixels),
+                registry,
             )
         )
         pictures = Pictures(limits, decoders)
@@ -109,7 +113,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         version_queries = VersionQueries(embedder, search, store, images, preparers, pictures)
         versions = Versions(version_queries, Candidates(search), prover, search)
         duplicates = Duplicates(
-            Neighbours(search, store, preparers, pictures),
+            NearImages(search, store, preparers, pictures),
             prover,
             Scans(store, settings.scan_save_interval_s),
             Reporter(search),

@@ -11,6 +11,7 @@ from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
 from gateway import pictures, wire
+from gateway.clients.calls import refused
 from gateway.clients.embedder import EMBEDDER, Embedder
 from gateway.clients.search import SEARCH, Search
 from gateway.errors import ContentNotFoundError
@@ -21,7 +22,7 @@ from image_kit.decoding import ImageLimits
 from image_kit.naming import index_name
 from service_kit import deadlines, streaming, tracing
 from service_kit.budget import ByteBudget
-from service_kit.errors import ServiceError, reason_of
+from service_kit.errors import DeadlineError, RemoteRefusalError, ServiceError, reason_of
 from service_kit.identity.callers import may_see
 
 T = TypeVar("T")
@@ -172,13 +173,16 @@ class StorageRpcs:
 
     async def get_status(self, request: pb.GetStatusRequest) -> pb.GetStatusResponse:
         name = index_name(request.index)
-        (_, no_embedder), (_, no_search), (models, _), (index, _) = await asyncio.gather(
+        (_, embedder), (_, search), (models, no_models), (index, no_index) = await asyncio.gather(
             _told(self._embedder.check()),
             _told(self._search.check()),
             _told(self._embedder.models()),
             _told(self._search.index(name)),
         )
-        away = {EMBEDDER: no_embedder, SEARCH: no_search}
+        away = {
+            EMBEDDER: _why(EMBEDDER, embedder, no_models),
+            SEARCH: _why(SEARCH, search, no_index),
+        }
         return wire.status_response(away, models or (), index)
 
     async def list_indexes(self, request: pb.ListIndexesRequest) -> pb.ListIndexesResponse:
@@ -192,12 +196,20 @@ class StorageRpcs:
                 )
 
 
-async def _told(call: Awaitable[T]) -> tuple[T | None, str]:
-    """Gives a call's answer and "", or None and why there is none: also that it takes too long."""
+async def _told(call: Awaitable[T]) -> tuple[T | None, Exception | None]:
+    """Gives a call's answer, or None and why there is none: also that it takes too long."""
     try:
         async with asyncio.timeout(deadlines.share(_STATUS_S)):
-            return await call, ""
+            return await call, None
     except TimeoutError:
-        return None, "does not answer in time"
-    except ServiceError as error:
-        return None, str(error)
+        return None, DeadlineError("does not answer in time")
+    except (ServiceError, RemoteRefusalError) as error:
+        return None, error
+
+
+def _why(service: str, amiss: Exception | None, untold: Exception | None) -> str:
+    """Why a service cannot do its work for us; "": it can, whatever else it does not tell."""
+    for error in (amiss, untold):
+        if isinstance(error, RemoteRefusalError):
+            return refused(service, error)
+    return str(amiss or "")

@@ -1,7 +1,6 @@
 """`imagesearch doctor`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,8 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from imagesearch_cli import encryption
 from imagesearch_cli.credentials import api_key
 from imagesearch_cli.options import ADDRESS, AsJson, Gateway, Index, print_json, run
+from imagesearch_client import CertificateError
 from imagesearch_doctor.examining import examine
 from imagesearch_doctor.findings import Checked, Level, count
 from imagesearch_doctor.targets import Access, Options
@@ -46,35 +47,6 @@ def doctor(
     write: Annotated[
         bool, typer.Option("--write", help="Store a picture, find it, delete it; try the store.")
     ] = False,
-    tls: Annotated[
-        bool, typer.Option("--tls", envvar="IMAGESEARCH_TLS", help="Encrypt the connections.")
-    ] = False,
-    tls_ca: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="IMAGESEARCH_TLS_CA",
-            exists=True,
-            dir_okay=False,
-            help="PEM file of the authorities to trust; with --tls.",
-        ),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(
-            "--tls-certificate",
-            "--tls-cert",
-            envvar="IMAGESEARCH_TLS_CERTIFICATE",
-            exists=True,
-            dir_okay=False,
-            help="PEM file of your certificate, where it is asked for.",
-        ),
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="IMAGESEARCH_TLS_KEY", exists=True, dir_okay=False, help="PEM file of its key."
-        ),
-    ] = None,
     timeout: Annotated[
         float, typer.Option(help="Seconds to wait for one answer; three times that for all.", min=1)
     ] = 10.0,
@@ -87,19 +59,6 @@ def doctor(
 
     Exit status: 0 there is no problem, 1 there is one, 2 the command is wrong.
     """
-    if (tls_cert is None) != (tls_key is None):
-        raise typer.BadParameter("--tls-certificate and --tls-key come together")
-    access = Access(
-        api_key=api_key(),
-        tls=tls or tls_ca is not None or tls_cert is not None,
-        ca_file=tls_ca,
-        certificate_file=tls_cert,
-        key_file=tls_key,
-    )
-    try:
-        access.context()
-    except OSError as error:
-        raise typer.BadParameter(f"the certificates cannot be used: {error}") from error
     told = Options(
         gateway=gateway,
         embedder=embedder,
@@ -108,10 +67,13 @@ def doctor(
         metrics=tuple(metrics or ()),
         index=index,
         write=write,
-        access=access,
+        access=Access(api_key=api_key(), tls=encryption.chosen()),
         timeout_s=timeout,
     )
-    checked = run(examine(told))
+    try:
+        checked = run(examine(told))
+    except CertificateError as error:
+        raise typer.BadParameter(str(error)) from error
     if as_json:
         print_json(_as_json(checked))
     else:

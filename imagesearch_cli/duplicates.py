@@ -73,7 +73,7 @@ def duplicates(
         float | None, typer.Option(help="Only pairs at least this sure, 0 to 1. Default: 0.5.")
     ] = None,
     neighbors: Annotated[
-        int | None, typer.Option(help="Neighbours each image is compared with. Default: 10.")
+        int | None, typer.Option(help="Most neighbours each image is compared with. Default: 10.")
     ] = None,
     resume: Annotated[
         str, typer.Option(metavar="SCAN", help="Go on with a scan that was broken off.")

@@ -112,7 +112,8 @@ class Versions:
             filter: Only images that match.
             scan_id: Go on with the scan that a progress message named so.
             min_confidence: Only pairs at least this sure are put together, 0 to 1. None: 0.5.
-            max_neighbors: Neighbours that each image is compared with, 1 to 100. None: 10.
+            max_neighbors: Most neighbours that each image is compared with by vector, and as many
+                by hash, 1 to 100. None: 10.
             keep: Which image of a group is suggested to be kept.
             timeout: Seconds for the whole scan. None: as long as it goes on.
 

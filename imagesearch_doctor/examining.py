@@ -25,6 +25,9 @@ async def examine(options: Options, every: Mapping[str, Check] = checks.ALL) -> 
 
     Returns:
         What each check found, in their order.
+
+    Raises:
+        CertificateError: The files of `options.access.tls` cannot be used.
     """
     limit_s = _CALLS_A_CHECK * options.timeout_s
     async with System(options) as system:

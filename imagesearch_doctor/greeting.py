@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from service_kit.tls.client import ClientTls
+
 # A client's beginning in HTTP/2 (RFC 9113, 3.4): the preface, then an empty SETTINGS frame.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 _FRAME_HEADER = 9
@@ -80,16 +82,29 @@ def _understood(said: bytes) -> Speech:
 
 
 async def handshake(
-    address: tuple[str, int], context: ssl.SSLContext, host: str, timeout_s: float
+    address: tuple[str, int], tls: ClientTls, host: str, timeout_s: float
 ) -> Handshake:
-    """Does a handshake of TLS, and waits for the server's first word.
+    """Does a handshake of TLS as gRPC would, and waits for the server's first word.
 
     Args:
         address: Resolved.
-        context: What is trusted.
-        host: The name that the certificate must have.
+        tls: What is trusted, and with what we come.
+        host: The name that the certificate must have, if `tls` names no other.
         timeout_s: Longest for all.
+
+    Raises:
+        OSError: A file of `tls` cannot be used.
     """
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    if tls.certificate_file is not None:
+        context.load_cert_chain(tls.certificate_file, tls.key_file)
+    context.set_alpn_protocols(["h2"])
+    return await _shaken(address, context, tls.name or host, timeout_s)
+
+
+async def _shaken(
+    address: tuple[str, int], context: ssl.SSLContext, host: str, timeout_s: float
+) -> Handshake:
     try:
         async with asyncio.timeout(timeout_s), _connected(address, context, host) as streams:
             reader, writer = streams
@@ -115,7 +130,7 @@ async def speaks_tls(address: tuple[str, int], timeout_s: float) -> bool:
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE
     anybody.set_alpn_protocols(["h2"])
-    return (await handshake(address, anybody, address[0], timeout_s)).error is None
+    return (await _shaken(address, anybody, address[0], timeout_s)).error is None
 
 
 @asynccontextmanager

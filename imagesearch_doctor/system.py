@@ -49,14 +49,16 @@ class System:
 
     Args:
         options: What to examine.
+
+    Raises:
+        CertificateError: The files of `options.access.tls` cannot be used.
     """
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.targets = {target.name: target for target in options.targets}
-        credentials = options.access.channel_credentials()
         self._channels = {
-            name: channel(target.address, credentials=credentials)
+            name: channel(target.address, tls=options.access.tls)
             for name, target in self.targets.items()
         }
         self._asked: dict[str, asyncio.Task[Answer[Any]]] = {}

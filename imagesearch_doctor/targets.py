@@ -1,13 +1,10 @@
 """What is examined, and with what the doctor identifies itself."""
 
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import grpc
 
 from service_kit.identity.exposure import is_loopback
+from service_kit.tls.client import ClientTls
 
 GATEWAY = "gateway"
 EMBEDDER = "embedder_service"
@@ -34,47 +31,16 @@ class Access:
 
     Attributes:
         api_key: Sent with every call; "" for none.
-        tls: Encrypt.
-        ca_file: PEM of the authorities that are trusted. None: the public ones.
-        certificate_file: PEM of the doctor's own certificate, where servers ask for one.
-        key_file: PEM of its key.
+        tls: How connections are encrypted. None: they are not.
     """
 
     api_key: str = field(default="", repr=False)
-    tls: bool = False
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
+    tls: ClientTls | None = None
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """Sent with every call."""
         return (("authorization", f"Bearer {self.api_key}"),) if self.api_key else ()
-
-    def channel_credentials(self) -> grpc.ChannelCredentials | None:
-        """What channels are opened with.
-
-        Raises:
-            OSError: A file cannot be read.
-        """
-        if not self.tls:
-            return None
-        files = (self.ca_file, self.key_file, self.certificate_file)
-        return grpc.ssl_channel_credentials(
-            *(None if file is None else file.read_bytes() for file in files)
-        )
-
-    def context(self) -> ssl.SSLContext:
-        """What Python's own TLS needs to be taken as the channels are, and trust what they do.
-
-        Raises:
-            OSError: A file cannot be read, or is no PEM of what it should be.
-        """
-        made = ssl.create_default_context(cafile=self.ca_file)
-        if self.certificate_file is not None:
-            made.load_cert_chain(self.certificate_file, self.key_file)
-        made.set_alpn_protocols(["h2"])
-        return made
 
 
 @dataclass(frozen=True)

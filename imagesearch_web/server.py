@@ -73,7 +73,11 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         threads = settings.threads or physical_cores()
         decoders = await stack.enter_async_context(
             open_decoders(
-                settings.processes(threads), TASKS, limits, settings.bounds(limits.max_pixels)
+                settings.processes(threads),
+                TASKS,
+                limits,
+                settings.bounds(limits.max_pixels),
+                registry,
             )
         )
         pictures = Thumbnails(limits, decoders)

@@ -15,7 +15,7 @@ DEFAULT_EF_CONSTRUCTION = 100
 _META = "imagesearch"
 
 # Bytes that a node of the graph takes a neighbour, as Lucene keeps them in memory.
-_BYTES_A_NEIGHBOUR = 4
+_BYTES_A_NEIGHBOR = 4
 
 # Candidates of a quantised search, in multiples of k, that are scored again with the full
 # vectors: scores are then exact, and the coarser the vectors the more there must be.
@@ -218,7 +218,7 @@ def bytes_per_vector(options: Options) -> int:
     After Elasticsearch's guide "Tune approximate kNN search", on file system cache.
     """
     dimensions = options.dimensions
-    graph = options.m * _BYTES_A_NEIGHBOUR if options.m else 0
+    graph = options.m * _BYTES_A_NEIGHBOR if options.m else 0
     match options.vector_type.partition("_")[0]:
         case "int8":
             return dimensions + 4 + graph

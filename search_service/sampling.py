@@ -16,7 +16,7 @@ from search_service.hashes import BANDS_FIELD
 from search_service.mappings import VECTOR_FIELD, Revision
 from search_service.queries import KnnSearch
 
-NEIGHBOURS = 10
+NEIGHBORS = 10
 """How many of the nearest documents two revisions are compared by."""
 
 _AT_ONCE = 50
@@ -129,7 +129,7 @@ def _differ(a: Sample, b: Sample, with_vectors: bool) -> bool:
 async def _nearest(
     cluster: Cluster, revision: Revision, vectors: Sequence[NDArray[np.float32]]
 ) -> list[set[str]]:
-    searches = [KnnSearch(v, NEIGHBOURS, 100, fields=walking.NOTHING) for v in vectors]
+    searches = [KnnSearch(v, NEIGHBORS, 100, fields=walking.NOTHING) for v in vectors]
     return [set(_ids(found)) for found in await _search(cluster, revision, searches)]
 
 

@@ -29,8 +29,7 @@ DOMAIN = "imagesearch"
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
-# What another service says of the request or of its load is the caller's to know. That it does not
-# let us in, or do something, is about our key, not the caller's.
+# What another service says of the request or of its load is the caller's to know.
 _PASSED_ON = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.ALREADY_EXISTS,
@@ -43,6 +42,7 @@ _PASSED_ON = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.UNAVAILABLE,
 }
+_REFUSALS = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 
 
 class ServiceError(Exception):
@@ -196,10 +196,26 @@ class RemoteBugError(Exception):
     """Another service failed in a way that says nothing to our caller: INTERNAL here too."""
 
 
+class RemoteRefusalError(RemoteBugError):
+    """Another service does not let us in, or not do this. That is about our key, not the caller's.
+
+    Attributes:
+        code: UNAUTHENTICATED or PERMISSION_DENIED.
+        said: What it said, for operators.
+    """
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__(f"{_CODES[status.code]}: {status.message}")
+        self.code = _CODES[status.code]
+        self.said = status.message
+
+
 def from_status(status: status_pb2.Status) -> Exception:
-    """Makes an exception of another service's status: RemoteError, or RemoteBugError."""
+    """Makes an exception of another service's status: RemoteError, or a RemoteBugError."""
     if _CODES.get(status.code) in _PASSED_ON:
         return RemoteError(status)
+    if _CODES.get(status.code) in _REFUSALS:
+        return RemoteRefusalError(status)
     return RemoteBugError(f"{_CODES.get(status.code)}: {status.message}")
 
 

@@ -29,7 +29,7 @@ class Probe:
 
 
 class HealthOf:
-    """Sets the health of several names together, and logs only changes.
+    """Sets the health of several names together, and logs only changes of it or of its reason.
 
     Args:
         servicer: Answers who asks.
@@ -46,6 +46,7 @@ class HealthOf:
         self._servicer = servicer
         self._names = names
         self._serving: bool | None = None
+        self._why = ""
         self._gauge = Gauge(
             "imagesearch_serving",
             "1 if the service can do its work: what its health says.",
@@ -54,13 +55,15 @@ class HealthOf:
 
     async def set(self, serving: bool, why: str) -> None:
         """Sets it, for the reason given."""
-        if serving == self._serving:
+        if (serving, why) == (self._serving, self._why):
             return
-        self._serving = serving
-        self._gauge.set(serving)
-        status = health_pb2.HealthCheckResponse
-        for name in self._names:
-            await self._servicer.set(name, status.SERVING if serving else status.NOT_SERVING)
+        changed = serving != self._serving
+        self._serving, self._why = serving, why
+        if changed:
+            self._gauge.set(serving)
+            status = health_pb2.HealthCheckResponse
+            for name in self._names:
+                await self._servicer.set(name, status.SERVING if serving else status.NOT_SERVING)
         (log.info if serving else log.warning)("health", serving=serving, why=why)
 
 

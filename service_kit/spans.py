@@ -98,7 +98,8 @@ class Spans:
         """
         carrier: dict[str, str] = {}
         current = trace.get_current_span().get_span_context()
-        if current.trace_id == _APART:
+        if current.trace_id == _APART:  # nor does it begin one where it is answered
+            propagate.inject(carrier, trace.set_span_in_context(_UNSAMPLED))
             return None, carrier
         if current.is_valid and not self._take():
             unsampled = SpanContext(

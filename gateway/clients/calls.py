@@ -1,14 +1,24 @@
 """Calls to another service: within the caller's deadline, with its errors made ours."""
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2
+from imagesearch.common.v1 import server_service_pb2 as server_pb
 
 from gateway.errors import Moves, relocated
 from service_kit import deadlines
 from service_kit.deadlines import remaining
-from service_kit.errors import RemoteError, UnavailableError, from_rpc_error
+from service_kit.errors import (
+    RemoteBugError,
+    RemoteError,
+    RemoteRefusalError,
+    ServiceError,
+    UnavailableError,
+    from_rpc_error,
+)
 from service_kit.tls import refusals
 
 if TYPE_CHECKING:
@@ -17,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _HEALTH_S = 2.0
+_KEY_S = 0.5
+_KEY_EVERY_S = 10.0
 
 
 async def answer_of(
@@ -64,3 +76,45 @@ async def check_health(stub: Any, name: str, service: str) -> None:
         raise UnavailableError(what) from error
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise UnavailableError(f"{service} is not serving")
+
+
+class KeyCheck:
+    """Finds out whether another service takes our key: health it tells to everybody.
+
+    Args:
+        stub: Of its ServerService.
+        service: Name of the service, for errors.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self, stub: Any, service: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stub = stub
+        self._service = service
+        self._clock = clock
+        self._good_until = clock()
+
+    async def check(self) -> None:
+        """Returns unless it is known that the key is not taken; asks every 10 s while it is.
+
+        Raises:
+            UnavailableError: It is not.
+        """
+        if self._clock() < self._good_until:
+            return
+        request = server_pb.GetServerRequest()
+        try:
+            await answer_of(self._stub.GetServer, request, self._service, _KEY_S)
+        except RemoteRefusalError as error:
+            raise UnavailableError(refused(self._service, error)) from error
+        except (ServiceError, RemoteBugError):
+            pass  # whether it can do its work is for its health to say
+        self._good_until = self._clock() + _KEY_EVERY_S
+
+
+def refused(service: str, error: RemoteRefusalError) -> str:
+    """Says in words that a service refuses us."""
+    if error.code is grpc.StatusCode.UNAUTHENTICATED:
+        return f"{service} asks for a key, and does not know the gateway's"
+    return f"{service} refuses the gateway: {error.said}"

@@ -11,7 +11,7 @@ from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
 from imagesearch.embedder.v1 import embedder_service_pb2_grpc as embedder_grpc
 
-from gateway.clients.calls import answer_of, check_health
+from gateway.clients.calls import KeyCheck, answer_of, check_health
 from gateway.errors import Moves, relocated
 from gateway.multiplexing import Multiplexer
 from service_kit.call_metrics import CallMetrics
@@ -39,6 +39,7 @@ class Embedder:
         self._stub = embedder_grpc.EmbedderServiceStub(opened)
         self._health = health_pb2_grpc.HealthStub(opened)
         self._server = server_grpc.ServerServiceStub(opened)
+        self._key = KeyCheck(self._server, EMBEDDER)
         self._call_timeout_s = call_timeout_s
         self._image_timeout_s = image_timeout_s
 
@@ -138,9 +139,10 @@ class Embedder:
         """Returns if it can do its work.
 
         Raises:
-            UnavailableError: It cannot, or does not answer.
+            UnavailableError: It cannot, does not answer, or does not take our key.
         """
         await check_health(self._health, _EMBEDDER_SERVICE, EMBEDDER)
+        await self._key.check()
 
 
 class BulkEmbedder:

@@ -14,7 +14,7 @@ from imagesearch.search.v1 import index_service_pb2_grpc as index_grpc
 from imagesearch.search.v1 import search_service_pb2 as search_pb
 from imagesearch.search.v1 import search_service_pb2_grpc as search_grpc
 
-from gateway.clients.calls import answer_of, check_health
+from gateway.clients.calls import KeyCheck, answer_of, check_health
 from gateway.errors import Moves, relocated
 from gateway.multiplexing import Multiplexer
 from service_kit.call_metrics import CallMetrics
@@ -44,6 +44,7 @@ class Search:
         self._indexes = index_grpc.IndexServiceStub(opened)
         self._health = health_pb2_grpc.HealthStub(opened)
         self._server = server_grpc.ServerServiceStub(opened)
+        self._key = KeyCheck(self._server, SEARCH)
         self._call_timeout_s = call_timeout_s
         self._image_timeout_s = image_timeout_s
 
@@ -200,9 +201,10 @@ class Search:
         """Returns if it can do its work.
 
         Raises:
-            UnavailableError: It cannot, or does not answer.
+            UnavailableError: It cannot, does not answer, or does not take our key.
         """
         await check_health(self._health, _SEARCH_SERVICE, SEARCH)
+        await self._key.check()
 
 
 class BulkSearch:

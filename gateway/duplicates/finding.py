@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from gateway.duplicates.grouping import Pair, groups
-from gateway.duplicates.neighbours import DuplicateSearch, Neighbours
+from gateway.duplicates.near_images import DuplicateSearch, NearImages
 from gateway.duplicates.reporting import Group, Keep, Reporter
 from gateway.duplicates.scanning import Scan
 from gateway.duplicates.scans import Scans
@@ -45,7 +45,7 @@ class Duplicates:
     """Finds duplicates.
 
     Args:
-        neighbours: Finds what is near.
+        near_images: Finds what is near.
         prover: Compares.
         scans: Where scans are written down.
         reporter: Reads what is known of groups.
@@ -55,14 +55,14 @@ class Duplicates:
 
     def __init__(
         self,
-        neighbours: Neighbours,
+        near_images: NearImages,
         prover: Prover,
         scans: Scans,
         reporter: Reporter,
         workers: Workers,
         stopping: asyncio.Event,
     ) -> None:
-        self._neighbours = neighbours
+        self._near_images = near_images
         self._prover = prover
         self._scans = scans
         self._reporter = reporter
@@ -84,7 +84,7 @@ class Duplicates:
             StoppingError: The server stops; the scan can be gone on with.
             ServiceError: As `Scan.begin` and `Scan.walk`.
         """
-        scan = await Scan.begin(wanted, scan_id, self._neighbours, self._prover, self._scans)
+        scan = await Scan.begin(wanted, scan_id, self._near_images, self._prover, self._scans)
         state = scan.state
         yield _progress(scan)
         work = asyncio.create_task(self._work(scan, min_confidence, keep))

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from gateway.candidates import Candidate
 from gateway.duplicates.grouping import Pair, turned_round
-from gateway.duplicates.neighbours import DuplicateSearch, Neighbours, Page
+from gateway.duplicates.near_images import DuplicateSearch, NearImages, Page
 from gateway.duplicates.scans import Scans, new_id
 from gateway.duplicates.state import ScanState, pair_key
 from gateway.errors import ScanNotFoundError
@@ -24,7 +24,7 @@ class Scan:
     Args:
         wanted: What is looked for.
         state: How far it is; kept up to date, as of the last page that is done.
-        neighbours: Finds what is near.
+        near_images: Finds what is near.
         prover: Compares.
         scans: Where the state is written down.
     """
@@ -33,13 +33,13 @@ class Scan:
         self,
         wanted: DuplicateSearch,
         state: ScanState,
-        neighbours: Neighbours,
+        near_images: NearImages,
         prover: Prover,
         scans: Scans,
     ) -> None:
         self.wanted = wanted
         self.state = state
-        self._neighbours = neighbours
+        self._near_images = near_images
         self._prover = prover
         self._scans = scans
         self._saved_at = time.monotonic()
@@ -53,7 +53,7 @@ class Scan:
         cls,
         wanted: DuplicateSearch,
         scan_id: str,
-        neighbours: Neighbours,
+        near_images: NearImages,
         prover: Prover,
         scans: Scans,
     ) -> "Scan":
@@ -64,7 +64,7 @@ class Scan:
             InvalidRequestError: It is of another index or filter.
             ServiceError: There is no such index, or the filter is wrong.
         """
-        total = await neighbours.count(wanted)
+        total = await near_images.count(wanted)
         if scan_id:
             known = await scans.load(wanted.index, scan_id)
             if known is None:
@@ -72,12 +72,12 @@ class Scan:
             if known.digest != wanted.digest:
                 what = "is a scan with another filter or max_neighbors"
                 raise InvalidRequestError([("scan_id", what)])
-            return cls(wanted, known, neighbours, prover, scans)
+            return cls(wanted, known, near_images, prover, scans)
         await scans.sweep(wanted.index)
-        least = await neighbours.threshold(wanted)
+        least = await near_images.threshold(wanted)
         state = ScanState(new_id(), wanted.digest, least, total)
         await scans.save(wanted.index, state)
-        return cls(wanted, state, neighbours, prover, scans)
+        return cls(wanted, state, near_images, prover, scans)
 
     async def walk(self) -> None:
         """Goes on to the end. What is done is written down now and then, and when it ends early.
@@ -88,7 +88,7 @@ class Scan:
         saved = True
         try:
             while not self.state.finished:
-                page = await self._neighbours.page(
+                page = await self._near_images.page(
                     self.wanted, self.state.after, self.state.threshold
                 )
                 await self._page(page)

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+from prometheus_client import CollectorRegistry
+
 from image_kit import reading
 from image_kit.containment.answers import Answer, Task, name_of
 from image_kit.containment.bounds import Bounds
+from image_kit.containment.metrics import PoolCollector
 from image_kit.containment.pool import ProcessPool
 from image_kit.decoding import ImageError
 from image_kit.reading import ImageLimits, RefusedImage
@@ -61,7 +64,11 @@ class InProcesses:
 
 @asynccontextmanager
 async def open_decoders(
-    processes: int, tasks: Sequence[Task], limits: ImageLimits, bounds: Bounds
+    processes: int,
+    tasks: Sequence[Task],
+    limits: ImageLimits,
+    bounds: Bounds,
+    registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[Decoders]:
     """Starts decoders; they end with the block.
 
@@ -70,6 +77,7 @@ async def open_decoders(
         tasks: What they can do.
         limits: The widest that files may keep.
         bounds: On one image.
+        registry: Gets metrics of the processes; None: nobody does.
 
     Raises:
         StartError: The processes do not come up.
@@ -80,6 +88,8 @@ async def open_decoders(
     pool = ProcessPool(processes, [name_of(task) for task in tasks], bounds, limits.max_bytes)
     try:
         await asyncio.to_thread(pool.start)
+        if registry is not None:
+            registry.register(PoolCollector(pool))
         yield InProcesses(pool)
     finally:
         await asyncio.to_thread(pool.close)

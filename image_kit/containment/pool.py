@@ -16,10 +16,11 @@ log = structlog.get_logger()
 
 
 class _Slot:
-    """Room for one process; it is None where none could be started."""
+    """Room for one process; it is None where none could be started. `ended` counts those before."""
 
     def __init__(self) -> None:
         self.process: DecodingProcess | None = None
+        self.ended = 0
 
 
 class ProcessPool:
@@ -86,8 +87,14 @@ class ProcessPool:
             self._put_back(slot)
 
     def pids(self) -> list[int]:
-        """Of the processes that there are now."""
-        return [slot.process.pid for slot in self._slots if slot.process is not None]
+        """Of the processes that run now."""
+        processes = [slot.process for slot in self._slots]
+        return [each.pid for each in processes if each is not None and each.alive]
+
+    @property
+    def ended(self) -> int:
+        """How many processes have ended and were, or are to be, replaced."""
+        return sum(slot.ended for slot in self._slots)
 
     def close(self) -> None:
         """Ends all processes at once."""
@@ -121,6 +128,7 @@ class ProcessPool:
         if slot.process is not None:
             slot.process.close()
             slot.process = None
+            slot.ended += 1
         try:
             slot.process = self._begin()
         except OSError as error:  # the next file tries again

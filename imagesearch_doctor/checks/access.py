@@ -31,7 +31,7 @@ async def access(system: System) -> list[Finding]:
         found.append(warning("access", what, advice))
     elif open_to_all:
         found.append(ok("access", "no key is asked for; only this machine was looked at"))
-    if told.api_key and not told.tls and not target.is_local:
+    if told.api_key and told.tls is None and not target.is_local:
         what = f"the key travels to {target.address} in plain text"
         found.append(warning("access", what, "set up TLS, and connect with --tls"))
     return found

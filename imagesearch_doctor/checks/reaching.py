@@ -18,7 +18,7 @@ _SOON_DAYS = 14
 _DAY_S = 86_400
 
 _NOBODY = "nobody listens on"
-_NO_TLS = "connect with TLS: --tls, and --tls-ca for an authority of your own"
+_NO_TLS = "connect with TLS: `imagesearch --tls doctor`, and --tls-ca for an authority of your own"
 _PLAIN = "connect without TLS, or set up TLS on that server"
 
 # OpenSSL's codes (X509_V_ERR_…) that have a remedy of their own.
@@ -29,8 +29,8 @@ _REMEDIES: Mapping[int, str] = {
     19: "trust its authority with --tls-ca",
     20: "name its authority with --tls-ca, or let the server send the certificates between",
     21: "name its authority with --tls-ca, or let the server send the certificates between",
-    62: "use a name that is in the certificate, or issue one for this name",
-    64: "use a name that is in the certificate, or issue one for this address",
+    62: "use a name that is in the certificate, say it with --tls-name, or issue one for this name",
+    64: "say a name that is in the certificate with --tls-name, or issue one for this address",
 }
 
 
@@ -82,8 +82,8 @@ async def _talked_to(
     """Says how one address of a target is."""
     shown = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
     try:
-        if access.tls:
-            shaken = await greeting.handshake(address, access.context(), host, timeout_s)
+        if access.tls is not None:
+            shaken = await greeting.handshake(address, access.tls, host, timeout_s)
             return await _judged_handshake(target, address, shown, shaken, timeout_s)
         heard = await greeting.speech(address, timeout_s)
         if heard is Speech.NOTHING and await greeting.speaks_tls(address, timeout_s):
@@ -144,7 +144,10 @@ async def _judged_handshake(
         return problem(name, what, "let the proxy at that address offer h2 by ALPN")
     if shaken.ended:
         what = f"{shown} ends the connection after the handshake of TLS"
-        advice = "it may take only clients with a certificate that it trusts: --tls-cert, --tls-key"
+        advice = (
+            "it may take only clients with a certificate that it trusts: --tls-certificate and "
+            "--tls-key"
+        )
         return problem(name, what, advice)
     return _judged_certificate(name, shown, shaken.certificate or {})
 

@@ -7,6 +7,7 @@ import grpc
 from google.rpc import code_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
 from imagesearch_client import (
     ImageSearchError,
@@ -24,6 +25,7 @@ _START = {
     EMBEDDER: "start it, or correct GATEWAY_EMBEDDER; until it is up it loads and measures models",
     SEARCH: "start it or Elasticsearch, or correct GATEWAY_SEARCH or ELASTICSEARCH_URL",
 }
+_KEY = "check GATEWAY_BACKEND_API_KEY: it must be a key of that service, for all scopes"
 
 
 async def health(system: System) -> list[Finding]:
@@ -78,9 +80,13 @@ async def parts(system: System) -> list[Finding]:
     return [
         ok(part.name, "serving, the gateway says" + (f" ({part.detail})" if part.detail else ""))
         if part.serving
-        else problem(part.name, f"the gateway says: {part.detail}", _START.get(part.name, ""))
+        else problem(part.name, f"the gateway says: {part.detail}", _advice(part))
         for part in answer.value.components
     ]
+
+
+def _advice(part: pb.ComponentStatus) -> str:
+    return _KEY if "the gateway" in part.detail else _START.get(part.name, "")
 
 
 async def backends(system: System) -> list[Finding]:
@@ -91,10 +97,7 @@ async def backends(system: System) -> list[Finding]:
         code, message = part.error.code, part.error.message
         if "UNAUTHENTICATED" in message or code == code_pb2.PERMISSION_DENIED:
             what = f"it refuses the gateway: {message}"
-            advice = (
-                "check GATEWAY_BACKEND_API_KEY: it must be a key of that service, for all scopes"
-            )
-            found.append(problem(part.name, what, advice))
+            found.append(problem(part.name, what, _KEY))
         elif "UNIMPLEMENTED" in message:
             what = "it does not tell what it is: it is older than the gateway"
             found.append(warning(part.name, what, "bring all to the same version"))

@@ -99,7 +99,7 @@ _SCAN = (
     _query("scan_id", "Go on with this scan. Browsers say so by `Last-Event-ID`."),
     _query("keep", "Which image of a group is suggested.", enum=["largest", "oldest"]),
     _query("min_confidence", "Only pairs at least this sure, 0 to 1.", "number"),
-    _query("max_neighbors", "Neighbours each image is compared with, 1 to 100.", "integer"),
+    _query("max_neighbors", "Most neighbours each image is compared with, 1 to 100.", "integer"),
     _query("filter", "Only images that match: a Filter as JSON."),
 )
 

@@ -130,8 +130,8 @@ async def test_broken_images_cost_nobody_but_themselves(
         longest_s = max(longest_s, time.monotonic() - began)
 
         assert len(results) == len(images)
-        neighbours = [results[images.index(data)] for data in good]
-        for vector, own in zip(map(unit, neighbours), alone, strict=True):
+        neighbors = [results[images.index(data)] for data in good]
+        for vector, own in zip(map(unit, neighbors), alone, strict=True):
             least_alike = min(least_alike, float(vector @ own))
             assert least_alike >= 0.9999
         broken = [r for r, data in zip(results, images, strict=True) if data not in good]
@@ -151,7 +151,7 @@ async def test_broken_images_cost_nobody_but_themselves(
 
     what = f"{COUNT} mutated images"
     report.add(Bar(f"{what}: longest call of {BATCH + 4}, s", longest_s, LONGEST_S, False))
-    report.add(Bar(f"{what}: neighbours' cosine", least_alike, 0.9999))
+    report.add(Bar(f"{what}: neighbors' cosine", least_alike, 0.9999))
     report.add(Bar(f"{what}: more memory, MB", (most - before) / 2**20, 512, False))
     assert process.is_running()
     assert most - before < MOST_MEMORY
@@ -170,12 +170,12 @@ async def test_an_odd_image_is_embedded_or_refused_in_time(
     while not answer.done():
         most = max(most, memory(process))
         await asyncio.sleep(0.05)
-    result, neighbour = answer.result()
+    result, neighbor = answer.result()
 
     if result.WhichOneof("outcome") == "error":
         assert result.error.code == code_pb2.INVALID_ARGUMENT
         assert reason(result.error).startswith("IMAGE_")
-    assert unit(neighbour) @ own >= 0.9999
+    assert unit(neighbor) @ own >= 0.9999
     assert most - before < MOST_MEMORY
 
 

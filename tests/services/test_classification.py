@@ -469,7 +469,7 @@ class TestIdentify:
         assert answer.labels[0].zero_shot_probability == 0
         assert wanted not in [each.image.image_id for each in answer.neighbors]
 
-    async def test_neighbours_labels_may_be_any_name_of_the_label(
+    async def test_neighbors_labels_may_be_any_name_of_the_label(
         self, images: ImageSearchServiceAsyncStub, new_index: str
     ) -> None:
         content = picture(held_out(8, seed=3)[3])

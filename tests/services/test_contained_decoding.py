@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from PIL import Image
+from prometheus_client import CollectorRegistry
 
 from image_kit.containment.bounds import Bounds
 from image_kit.containment.decoders import Decoders, open_decoders
@@ -23,6 +24,7 @@ from image_kit.containment.pool import ProcessPool
 from image_kit.containment.process import TaskError
 from image_kit.decoding import ImageError, ImageLimits
 from service_kit.server import StartError
+from tests.helpers import eventually
 from tests.services import contained_tasks as tasks
 
 LIMITS = ImageLimits(max_bytes=1_000_000)
@@ -41,9 +43,11 @@ def png(colour: str = "red") -> bytes:
     return file.getvalue()
 
 
-def opened(processes: int, seconds: float = 20.0) -> AbstractAsyncContextManager[Decoders]:
+def opened(
+    processes: int, seconds: float = 20.0, registry: CollectorRegistry | None = None
+) -> AbstractAsyncContextManager[Decoders]:
     bounds = Bounds(seconds, memory_bytes=300 * MIB, answer_bytes=4 * MIB)
-    return open_decoders(processes, TASKS, LIMITS, bounds)
+    return open_decoders(processes, TASKS, LIMITS, bounds, registry)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +134,7 @@ async def test_a_process_that_was_killed_while_idle_is_replaced_unnoticed() -> N
         await assert_decodes(decoders)
 
 
-async def test_neighbours_of_crashes_come_to_no_harm(decoders: Decoders) -> None:
+async def test_neighbors_of_crashes_come_to_no_harm(decoders: Decoders) -> None:
     def one(number: int) -> object:
         if number % 10 == 5:
             with pytest.raises(ImageError):
@@ -212,6 +216,33 @@ def _kept_within(decoders: Decoders) -> list[str]:
     assert process is not None
     process.wait_until_ready()
     return process.confinement or []
+
+
+async def test_what_runs_and_what_has_ended_is_told() -> None:
+    registry = CollectorRegistry()
+
+    def value(name: str) -> float | None:
+        return registry.get_sample_value(f"imagesearch_decoders_{name}")
+
+    def told() -> tuple[float | None, float | None]:
+        return value("running"), value("ended_total")
+
+    async def one_is_gone() -> None:
+        assert told() == (1, 2)
+
+    async with opened(2, registry=registry) as decoders:
+        assert told() == (2, 0)
+        if sys.platform.startswith("linux"):
+            assert 20 * MIB < (value("resident_memory_bytes") or 0) < 400 * MIB
+
+        await refusal(decoders, tasks.crash)  # it is tried twice
+        pid = (await run(decoders, tasks.look, png(), LIMITS)).facts["pid"]
+        assert told() == (2, 2)
+
+        psutil.Process(pid).kill()
+        await eventually(one_is_gone)
+        await assert_decodes(decoders)
+        assert told() == (2, 3)
 
 
 async def test_processes_end_with_the_block() -> None:

@@ -26,6 +26,7 @@ from imagesearch_doctor.examining import examine
 from imagesearch_doctor.findings import Checked, Finding, Level
 from imagesearch_doctor.targets import Access, Options
 from service_kit.metrics import serving_metrics
+from service_kit.tls.client import ClientTls
 from tests.helpers import SPACE, a_picture, each
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ async def test_the_embedders_address_instead_of_the_gateways(embedder_address: s
 
 
 async def test_tls_to_a_gateway_without(gateway_address: str) -> None:
-    checked = await examine(Options(gateway_address, access=Access(tls=True), timeout_s=3))
+    checked = await examine(Options(gateway_address, access=Access(tls=ClientTls()), timeout_s=3))
 
     assert "speaks plain text, and the doctor TLS" in problems(checked)
 

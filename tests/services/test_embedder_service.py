@@ -116,7 +116,7 @@ class TestEmbed:
 
         assert (vectors(together) * vectors(alone)).sum(1).min() > 0.9999
 
-    async def test_a_bad_input_costs_its_neighbours_nothing(
+    async def test_a_bad_input_costs_its_neighbors_nothing(
         self, embedder: EmbedderServiceAsyncStub
     ) -> None:
         good, also_good = a_picture(1), a_picture(2)

@@ -288,7 +288,7 @@ class TestBadInput:
 
         assert len(await find(images, filled, a_picture(1), k=1)) == 1
 
-    async def test_bad_images_cost_their_neighbours_in_a_stream_nothing(
+    async def test_bad_images_cost_their_neighbors_in_a_stream_nothing(
         self, images: ImageSearchServiceAsyncStub, new_index: str
     ) -> None:
         contents = [a_picture(1), *(data for data, _ in BAD_IMAGES.values()), a_picture(2)]

@@ -18,6 +18,7 @@ import pytest
 import structlog
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from imagesearch.common.v1 import access_pb2
 from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
@@ -594,6 +595,60 @@ class TestThroughEverything:
 
         assert refused.code is grpc.StatusCode.INTERNAL
         assert "key" not in refused.message
+
+    async def test_a_gateway_whose_key_nobody_knows_says_that_it_cannot_work(
+        self, secured: Secured, tmp_path: Path
+    ) -> None:
+        settings = gateway.settings.Settings(
+            listen="127.0.0.1:0",
+            embedder=secured.addresses["embedder_service"],
+            search=secured.addresses["search_service"],
+            store_url=tmp_path.as_uri(),
+            grace_s=1,
+            backend_api_key=keys.new()[1],
+        )
+
+        async def its_health_has_the_reason() -> None:
+            why = {line["why"] for line in logged if line["event"] == "health"}
+            assert "embedder_service asks for a key, and does not know the gateway's" in why
+
+        with structlog.testing.capture_logs() as logged:
+            async with gateway.server.running(settings) as port, channel(f"127.0.0.1:{port}") as to:
+                health = health_pb2_grpc.HealthStub(to)
+                stub = gateway_grpc.ImageSearchServiceStub(to)
+                await eventually(its_health_has_the_reason)
+                answer = await health.Check(health_pb2.HealthCheckRequest())
+                status = await stub.GetStatus(gateway_pb.GetStatusRequest(), timeout=20)
+
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert not any(part.serving for part in status.components)
+        for part in status.components:
+            assert part.detail == f"{part.name} asks for a key, and does not know the gateway's"
+
+    async def test_a_gateway_whose_key_is_withdrawn_names_who_refuses_it(
+        self, secured: Secured, tmp_path: Path
+    ) -> None:
+        key = secured.key("search", "ingest")
+        for name in ("embedder_service", "search_service"):
+            await reloaded(secured, key, name)
+        settings = gateway.settings.Settings(
+            listen="127.0.0.1:0",
+            embedder=secured.addresses["embedder_service"],
+            search=secured.addresses["search_service"],
+            store_url=tmp_path.as_uri(),
+            grace_s=1,
+            backend_api_key=key,
+        )
+        async with gateway.server.running(settings) as port, channel(f"127.0.0.1:{port}") as to:
+            stub = gateway_grpc.ImageSearchServiceStub(to)
+
+            async def all_are(serving: bool) -> None:
+                status = await stub.GetStatus(gateway_pb.GetStatusRequest(), timeout=20)
+                assert {part.serving for part in status.components} == {serving}
+
+            await eventually(lambda: all_are(True))
+            secured.revoke(key)
+            await eventually(lambda: all_are(False))
 
 
 @asynccontextmanager

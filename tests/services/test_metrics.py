@@ -18,7 +18,8 @@ import torch
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from embedder_service.device_metrics import DeviceMemory
+from embedder_service import device_metrics
+from embedder_service.device_metrics import DeviceCollector
 from imagesearch_client import AsyncClient, ImageSearchError, NotFoundError, upload
 from imagesearch_dev.certificates import Authority, write
 from service_kit.tls.files import CertificateFiles
@@ -280,7 +281,9 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Scrape:
     registry = CollectorRegistry()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda, "mem_get_info", lambda device: (1, 4))
-        registry.register(DeviceMemory([torch.device("cuda:0"), torch.device("cpu")]))
+        patch.setattr(torch.cuda, "utilization", lambda device: 40)
+        patch.setattr(device_metrics, "find_spec", lambda name: object())
+        registry.register(DeviceCollector([torch.device("cuda:0"), torch.device("cpu")]))
         authority = Authority.create()
         folder = tmp_path_factory.mktemp("certificates")
         write(folder, authority.issue("server"), authority.pair.certificate)

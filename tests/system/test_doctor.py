@@ -83,9 +83,9 @@ def test_a_gateway_that_is_away_is_a_problem_and_no_traceback() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--tls-ca", "no-such-file.pem"), "does not exist"),
-        (("--tls-cert", "FILE"), "come together"),
-        (("--tls-ca", "FILE"), "certificates cannot be used"),
+        (("--tls-ca", "no-such-file.pem"), "cannot be read"),
+        (("--tls-certificate", "FILE"), "needs its private key"),
+        (("--tls-ca", "FILE"), "has no certificate in PEM"),
     ],
 )
 def test_a_wrong_command_has_the_status_of_one(
@@ -94,6 +94,6 @@ def test_a_wrong_command_has_the_status_of_one(
     (tmp_path / "file.pem").write_text("no certificate")
     given = [tmp_path / "file.pem" if each == "FILE" else each for each in arguments]
 
-    done = imagesearch(None, "doctor", *given, code=2)
+    done = imagesearch(None, *given, "doctor", code=2)
 
     assert said in " ".join(done.stderr.split())

@@ -106,7 +106,7 @@ async def test_no_batch_is_larger_than_allowed(model: Model) -> None:
 
 
 @pytest.mark.parametrize(("bad", "error"), [(13, ComputeError), (14, InvalidRequestError)])
-async def test_an_input_that_fails_costs_no_neighbour(
+async def test_an_input_that_fails_costs_no_neighbor(
     model: Model, bad: int, error: type[Exception]
 ) -> None:
     async with batching(model, max_batch=8) as batcher:

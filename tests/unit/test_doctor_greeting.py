@@ -22,6 +22,7 @@ from imagesearch_doctor.checks.reaching import connections
 from imagesearch_doctor.findings import Finding, Level
 from imagesearch_doctor.system import System
 from imagesearch_doctor.targets import Access, Options
+from service_kit.tls.client import ClientTls
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -40,18 +41,16 @@ class Certificate:
     pem: bytes
     key: bytes
 
-    def trusted(self, folder: Path, own: Certificate | None = None) -> Access:
-        """Trusts this one, and comes with another one, if any."""
-        (folder / "ca.pem").write_bytes(self.pem)
+    def trusted(self, folder: Path, own: Certificate | None = None, name: str = "") -> Access:
+        """Trusts this one, for a name, and comes with another one, if any."""
+        valid = certificate("another.example").pem  # this one may not be: then none would be
+        (folder / "ca.pem").write_bytes(self.pem + valid)
         if own is None:
-            return Access(tls=True, ca_file=folder / "ca.pem")
+            return Access(tls=ClientTls(folder / "ca.pem", name=name))
         (folder / "own.pem").write_bytes(own.pem)
         (folder / "own.key").write_bytes(own.key)
         return Access(
-            tls=True,
-            ca_file=folder / "ca.pem",
-            certificate_file=folder / "own.pem",
-            key_file=folder / "own.key",
+            tls=ClientTls(folder / "ca.pem", folder / "own.pem", folder / "own.key", name)
         )
 
 
@@ -139,7 +138,7 @@ async def test_tls_where_plain_text_was_thought_is_known() -> None:
 
 async def test_plain_text_where_tls_was_thought_is_known() -> None:
     async with grpc_server() as port:
-        finding = await heard(port, Access(tls=True))
+        finding = await heard(port, Access(tls=ClientTls()))
 
     assert finding.level is Level.PROBLEM
     assert "speaks plain text, and the doctor TLS" in finding.what
@@ -177,7 +176,7 @@ async def test_what_is_wrong_with_a_certificate_is_named(
 
 async def test_a_certificate_of_an_unknown_authority_is_named() -> None:
     async with grpc_server(certificate()) as port:
-        finding = await heard(port, Access(tls=True))
+        finding = await heard(port, Access(tls=ClientTls()))
 
     assert finding.level is Level.PROBLEM
     assert "self-signed" in finding.what
@@ -191,8 +190,18 @@ async def test_a_server_that_wants_a_certificate_is_known(tmp_path: Path) -> Non
         with_it = await heard(port, own.trusted(tmp_path, clients))
 
     assert "ends the connection after the handshake" in without.what
-    assert "--tls-cert" in without.advice
+    assert "--tls-certificate" in without.advice
     assert with_it.level is Level.OK
+
+
+async def test_a_certificate_for_another_name_is_taken_if_that_name_is_said(tmp_path: Path) -> None:
+    own = certificate("gateway.example")
+    async with grpc_server(own) as port:
+        unsaid = await heard(port, own.trusted(tmp_path))
+        said = await heard(port, own.trusted(tmp_path, name="gateway.example"))
+
+    assert "--tls-name" in unsaid.advice
+    assert said.level is Level.OK
 
 
 async def test_a_web_server_is_known() -> None:

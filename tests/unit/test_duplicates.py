@@ -11,7 +11,7 @@ from PIL import Image
 
 from gateway.candidates import interleaved
 from gateway.duplicates.grouping import Pair, Sets, groups
-from gateway.duplicates.neighbours import DuplicateSearch, threshold
+from gateway.duplicates.near_images import DuplicateSearch, threshold
 from gateway.duplicates.reporting import Keep, kept_of
 from gateway.duplicates.state import ScanState, StateError, decoded, encoded, pair_key
 from gateway.forms import hashes, unframed, unframed_hashes
@@ -157,7 +157,7 @@ class TestState:
         assert len(keys) == 1_000
         assert pair_key("a", "b") == pair_key("b", "a")
 
-    def test_a_scan_is_of_an_index_a_filter_and_a_number_of_neighbours(self) -> None:
+    def test_a_scan_is_of_an_index_a_filter_and_a_number_of_neighbors(self) -> None:
         same = [DuplicateSearch("i", terms("tags", "x"), 10).digest for _ in range(2)]
         others = [
             DuplicateSearch("j", terms("tags", "x"), 10).digest,
@@ -172,12 +172,12 @@ class TestState:
 
 
 class TestThreshold:
-    def test_two_neighbours_an_image_lie_above_it(self) -> None:
+    def test_two_neighbors_an_image_lie_above_it(self) -> None:
         scores = [n / 1_000 for n in range(1_000)]
 
         assert threshold(scores, 100) == pytest.approx(0.799)
 
-    def test_few_neighbours_are_all_compared(self) -> None:
+    def test_few_neighbors_are_all_compared(self) -> None:
         assert threshold([0.9] * 20, 10) == -1
         assert threshold([], 0) == -1
 

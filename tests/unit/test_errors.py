@@ -13,6 +13,7 @@ from service_kit.errors import (
     InvalidRequestError,
     RemoteBugError,
     RemoteError,
+    RemoteRefusalError,
     StoppingError,
     UnavailableError,
     Violations,
@@ -63,6 +64,19 @@ def test_a_bug_of_another_service_is_not(code: grpc.StatusCode) -> None:
     status = status_pb2.Status(code=code.value[0], message="Traceback: secret")
 
     assert isinstance(from_status(status), RemoteBugError)
+
+
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED]
+)
+def test_that_another_service_refuses_us_is_told_apart_and_not_passed_on(
+    code: grpc.StatusCode,
+) -> None:
+    error = from_status(status_pb2.Status(code=code.value[0], message="not you"))
+
+    assert isinstance(error, RemoteRefusalError)
+    assert isinstance(error, RemoteBugError)
+    assert error.code is code
 
 
 def test_fields_of_another_service_are_renamed_to_the_callers() -> None:

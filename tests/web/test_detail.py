@@ -165,7 +165,7 @@ def _as_png(data: bytes) -> bytes:
     return encoded(Image.open(io.BytesIO(data)), "PNG")
 
 
-async def test_what_it_is_by_words_and_by_neighbours(new_page: NewPage, gallery: Gallery) -> None:
+async def test_what_it_is_by_words_and_by_neighbors(new_page: NewPage, gallery: Gallery) -> None:
     drawing = gallery.ids["drawings/03.png"]
     page = await new_page(f"/?term=image:{drawing}&show={drawing}&tab=what")
     panel = page.locator("#panel-what")

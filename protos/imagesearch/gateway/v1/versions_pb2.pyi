@@ -478,12 +478,15 @@ class FindDuplicatesRequest(_message.Message):
     """Name of the index. Empty: "my-image-embeddings"."""
     scan_id: _builtins.str
     """Go on with this scan, as a progress message named it, after the call that began it was
-    broken off; with the same index and filter. Empty: a new scan.
+    broken off; with the same index, filter and max_neighbors. Empty: a new scan.
     """
     min_confidence: _builtins.float
     """Only pairs at least this sure are put together, 0 to 1. Absent: 0.5."""
     max_neighbors: _builtins.int
-    """Neighbours that each image is compared with, 1 to 100. Absent: 10. A group may be larger."""
+    """Most images that are looked up for each to be compared with: so many nearest by vector, as far as
+    they are near enough to be worth it, and as many again with much the same perceptual hash. 1 to
+    100. Absent: 10. It may be found from others' side too, and a group may be larger.
+    """
     keep: Global___KeepRule.ValueType
     """Which image of a group is suggested to be kept."""
     @_builtins.property

@@ -72,7 +72,7 @@ class Page:
     is_last: bool
 
 
-class Neighbours:
+class NearImages:
     """Finds what is near.
 
     Args:
