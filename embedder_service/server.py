@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -28,10 +29,11 @@ from embedder_service.shrinking import shrink
 from embedder_service.wire import Bounds
 from image_kit.containment.decoders import Decoders, open_decoders
 from image_kit.decoding import ImageLimits
+from image_kit.headers import pixels_of
 from service_kit.cores import physical_cores
 from service_kit.metrics import new_registry, serving_metrics, watch_workers
 from service_kit.probing import Probe
-from service_kit.server import Endpoint, serving, stop_signal
+from service_kit.server import Endpoint, PixelLimit, serving, stop_signal
 from service_kit.workers import Workers
 
 T = TypeVar("T")
@@ -85,7 +87,11 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         endpoint = Endpoint(
             _NAME, lambda to: pb_grpc.add_EmbedderServiceServicer_to_server(servicer, to)
         )
-        async with serving(settings, [endpoint], Probe(check, timeout_s=30), registry) as port:
+        probe = Probe(check, timeout_s=30)
+        pixels = PixelLimit(
+            settings.max_request_pixels, partial(pixels_of, most=settings.max_image_pixels)
+        )
+        async with serving(settings, [endpoint], probe, registry, pixels) as port:
             try:
                 yield port
             finally:

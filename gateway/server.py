@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
@@ -42,12 +43,13 @@ from gateway.version_rpcs import VersionRpcs
 from gateway.versions import Versions
 from image_kit.containment.decoders import open_decoders
 from image_kit.decoding import ImageLimits
+from image_kit.headers import pixels_of
 from service_kit.budget import ByteBudget
 from service_kit.call_metrics import CallMetrics
 from service_kit.cores import physical_cores
 from service_kit.metrics import new_registry, serving_metrics, watch_workers
 from service_kit.probing import Probe
-from service_kit.server import Endpoint, StartError, serving, stop_signal
+from service_kit.server import Endpoint, PixelLimit, StartError, serving, stop_signal
 from service_kit.workers import Workers
 
 _NAME = pb.DESCRIPTOR.services_by_name["ImageSearchService"].full_name
@@ -147,7 +149,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             _NAME, lambda to: pb_grpc.add_ImageSearchServiceServicer_to_server(servicer, to)
         )
         probe = Probe(check, timeout_s=5.0)
-        async with serving(settings, [endpoint], probe, registry) as port:
+        pixels = PixelLimit(settings.max_request_pixels, partial(pixels_of, most=limits.max_pixels))
+        async with serving(settings, [endpoint], probe, registry, pixels) as port:
             try:
                 yield port
             finally:

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service_kit.admission import BYTES, CALLS, STREAMS, Admission
+from service_kit.admission import BYTES, CALLS, PIXELS, STREAMS, Admission
 
 
 def watch_admission(registry: CollectorRegistry, admission: Admission) -> None:
@@ -20,10 +20,17 @@ class _Held(Collector):
 
     def collect(self) -> Iterator[Metric]:
         admission, limits = self._admission, self._admission.limits
-        held = {**admission.in_flight, BYTES: admission.request_bytes}
         most = {CALLS: admission.pace.limit, STREAMS: limits.streams, BYTES: limits.request_bytes}
+        if limits.request_pixels is not None:
+            most[PIXELS] = limits.request_pixels
+        all_held = {**admission.in_flight, **admission.in_requests}
+        held = {kind: all_held[kind] for kind in most}
         refused = {kind: admission.refused[kind] for kind in held}
-        yield _gauge("held", "Calls, streams and bytes of requests that are under way.", held)
+        yield _gauge(
+            "held",
+            "Calls and streams under way, bytes of their requests, pixels of the images.",
+            held,
+        )
         yield _gauge("limit", "How many of them may be now.", most)
         counter = CounterMetricFamily(
             "imagesearch_admission_refused", "Calls that there was no room for.", labels=("kind",)

@@ -18,7 +18,8 @@ from imagesearch.common.v1 import server_service_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from service_kit import about, health_port, interceptors, metering, request_context, tracing
-from service_kit.admission import Admission, AdmissionInterceptor, Limits
+from service_kit.admission import Admission, Limits
+from service_kit.admission_interceptor import AdmissionInterceptor
 from service_kit.admission_metrics import watch_admission
 from service_kit.draining import drain
 from service_kit.health import LIVENESS
@@ -26,6 +27,7 @@ from service_kit.identity import entrance
 from service_kit.identity.errors import IdentityError
 from service_kit.identity.exposure import warn_if_open
 from service_kit.identity.guard import Guard, open_guard
+from service_kit.image_fields import PixelsOf
 from service_kit.probing import HealthOf, Probe, watch
 from service_kit.settings import ProcessSettings, ServerSettings, read
 from service_kit.telemetry import configure_logging
@@ -55,19 +57,34 @@ class Endpoint:
     register: Callable[[grpc.aio.Server], None]
 
 
+@dataclass(frozen=True)
+class PixelLimit:
+    """Bounds the pixels of the images in the requests of all calls that are being answered.
+
+    Attributes:
+        most: So many. One request with more is taken alone.
+        pixels_of: Counts those of one image.
+    """
+
+    most: int
+    pixels_of: PixelsOf
+
+
 @asynccontextmanager
 async def serving(
     settings: ServerSettings,
     endpoints: Sequence[Endpoint],
     probe: Probe | None = None,
     registry: CollectorRegistry | None = None,
+    pixels: PixelLimit | None = None,
 ) -> AsyncIterator[int]:
     """Serves until the block ends; gives the port.
 
     Then: health says NOT_SERVING, clients get a moment to go elsewhere, new calls are
     refused, running calls get the rest of `settings.grace_s` to end, what is left is cancelled.
 
-    Calls that there is no room for are refused, but never health's.
+    Calls that there is no room for are refused, but never health's. Of services that decode
+    images, `pixels` bounds how much of that is asked for at a time.
 
     Health answers by name: "" and each endpoint say whether the work can be done
     (as `probe` finds), "liveness" that the process is up and takes calls.
@@ -95,9 +112,9 @@ async def serving(
         interceptors.deadline(settings.max_call_s),
     )
     calls = interceptors.AroundInterceptor(around, metering.Metering(registry, names).wrap)
-    admission = Admission(_limits(settings))
+    admission = Admission(_limits(settings, pixels))
     watch_admission(registry, admission)
-    taking = AdmissionInterceptor(admission, calls)
+    taking = AdmissionInterceptor(admission, calls, pixels.pixels_of if pixels else None)
     server = grpc.aio.server(
         interceptors=entrance.interceptors(guard, taking, calls),
         options=_options(settings),
@@ -166,11 +183,12 @@ def _guard(settings: ServerSettings) -> Guard:
         raise StartError(str(error)) from error
 
 
-def _limits(settings: ServerSettings) -> Limits:
+def _limits(settings: ServerSettings, pixels: PixelLimit | None) -> Limits:
     return Limits(
         calls=settings.max_calls,
         streams=settings.max_streams,
         request_bytes=settings.max_request_bytes,
+        request_pixels=pixels.most if pixels else None,
         wait_s=settings.max_wait_s,
     )
 

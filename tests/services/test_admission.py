@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -18,10 +20,11 @@ from imagesearch.gateway.v1 import image_search_service_pb2, image_search_servic
 import gateway.server
 import gateway.settings
 from embedder_service.errors import QueueFullError
+from image_kit.headers import pixels_of
 from imagesearch_client.errors import OverloadedError, from_rpc_error
 from service_kit.client import channel
 from service_kit.errors import StoppingError, UnavailableError
-from service_kit.server import Endpoint, serving
+from service_kit.server import Endpoint, PixelLimit, serving
 from service_kit.settings import ServerSettings
 from tests.helpers import a_picture, eventually, refusal
 
@@ -73,14 +76,15 @@ class Servicer(pb_grpc.EmbedderServiceServicer):
 
 @asynccontextmanager
 async def server(
-    work: Work, **settings: Any
+    work: Work, pixels: PixelLimit | None = None, **settings: Any
 ) -> AsyncIterator[tuple[Servicer, EmbedderServiceAsyncStub, grpc.aio.Channel]]:
     """A server, its stub and its channel."""
     servicer = Servicer(work)
     endpoint = Endpoint(
         _NAME, lambda to: pb_grpc.add_EmbedderServiceServicer_to_server(servicer, to)
     )
-    async with serving(ServerSettings(grace_s=1, **settings), [endpoint]) as port:
+    settings_of_it = ServerSettings(grace_s=1, **settings)
+    async with serving(settings_of_it, [endpoint], pixels=pixels) as port:
         servicer.address = f"127.0.0.1:{port}"
         async with channel(servicer.address, idempotent=[EMBED[1:]]) as opened:
             yield servicer, pb_grpc.EmbedderServiceStub(opened), opened
@@ -254,6 +258,98 @@ class TestBytes:
             await stub.Embed(a_request(20_000_000), timeout=30)
 
 
+def of_pixels(*millions: int) -> pb.EmbedRequest:
+    """A request of small files with so many millions of pixels each."""
+    inputs = [pb.EmbedInput(image=a_header(1_000_000 * each)) for each in millions]
+    return pb.EmbedRequest(inputs=inputs)
+
+
+def a_header(pixels: int) -> bytes:
+    """As much of a PNG as says how large it is, and where its pixels would begin."""
+    sides = struct.pack(">II", 1_000, pixels // 1_000)
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sides + bytes(9) + b"\0\0\0\0IDAT"
+
+
+class TestPixels:
+    LIMIT = PixelLimit(100_000_000, functools.partial(pixels_of, most=64_000_000))
+
+    async def test_small_files_of_many_pixels_are_refused_while_there_is_no_room(self) -> None:
+        done = asyncio.Event()
+        async with server(done.wait, self.LIMIT) as (servicer, stub, _):
+            first = stub.Embed(of_pixels(30, 40), timeout=30)
+            await eventually(lambda: all_refused_but(servicer, 1), pause_s=0.01)
+
+            refused = await refusal(stub.Embed(of_pixels(20, 20), timeout=30))
+            small = stub.Embed(of_pixels(30), timeout=30)
+            await eventually(lambda: all_refused_but(servicer, 2), pause_s=0.01)
+            done.set()
+            await asyncio.gather(first, small)
+
+            assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert refused.reason == "OVERLOADED"
+            assert refused.retry
+            assert servicer.begun == 2
+            await stub.Embed(of_pixels(20, 20), timeout=30)
+
+    async def test_one_with_more_than_all_that_is_allowed_goes_alone(self) -> None:
+        done = asyncio.Event()
+        async with server(done.wait, self.LIMIT) as (servicer, stub, _):
+            large = stub.Embed(of_pixels(*[64] * 10), timeout=30)
+            await eventually(lambda: all_refused_but(servicer, 1), pause_s=0.01)
+
+            other = await refusal(stub.Embed(of_pixels(1), timeout=30))
+            text = stub.Embed(pb.EmbedRequest(inputs=[pb.EmbedInput(text="a cat")]), timeout=30)
+            await eventually(lambda: all_refused_but(servicer, 2), pause_s=0.01)
+            done.set()
+            await asyncio.gather(large, text)
+
+            assert other.reason == "OVERLOADED"
+            await stub.Embed(of_pixels(1), timeout=30)
+
+    async def test_whoever_leaves_frees_the_pixels(self) -> None:
+        async with server(lambda: asyncio.sleep(60), self.LIMIT) as (servicer, stub, _):
+            for turn in range(1, 4):
+                call = stub.Embed(of_pixels(64, 30), timeout=30)
+                await eventually(lambda turn=turn: all_begun(servicer, turn), pause_s=0.01)
+                call.cancel()
+                await eventually(lambda: all_refused_but(servicer, 0), pause_s=0.01)
+
+    async def test_bytes_that_are_no_image_reach_the_service_beside_a_large_one(self) -> None:
+        """It says what is wrong with them, which is no lack of room."""
+        done = asyncio.Event()
+        async with server(done.wait, self.LIMIT) as (servicer, stub, _):
+            first = stub.Embed(of_pixels(64, 36), timeout=30)
+            await eventually(lambda: all_refused_but(servicer, 1), pause_s=0.01)
+
+            hostile = [b"", b"\0", b"\xff" * 1_000, b"<svg" * 1_000, b"P6\n" + b"9" * 5_000]
+            calls = [
+                stub.Embed(pb.EmbedRequest(inputs=[pb.EmbedInput(image=data)]), timeout=30)
+                for data in hostile
+            ]
+            await eventually(lambda: all_refused_but(servicer, 1 + len(hostile)), pause_s=0.01)
+            done.set()
+            await asyncio.gather(first, *calls)
+
+    async def test_broken_headers_count_as_the_largest_image(self) -> None:
+        done = asyncio.Event()
+        async with server(done.wait, self.LIMIT) as (servicer, stub, _):
+            broken = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0\xff"]
+            first = stub.Embed(of_pixels(36), timeout=30)
+            await eventually(lambda: all_refused_but(servicer, 1), pause_s=0.01)
+
+            for data in broken:
+                request = pb.EmbedRequest(inputs=[pb.EmbedInput(image=data)])
+                call = stub.Embed(request, timeout=30)
+                await eventually(lambda: all_refused_but(servicer, 2), pause_s=0.01)
+                refused = await refusal(stub.Embed(request, timeout=30))
+                call.cancel()
+                await eventually(lambda: all_refused_but(servicer, 1), pause_s=0.01)
+
+                assert refused.reason == "OVERLOADED"
+            done.set()
+            await first
+
+
 class TestStreams:
     async def test_streams_have_places_of_their_own(self) -> None:
         async with server(lambda: asyncio.sleep(0), max_calls=1, max_streams=2) as (_, stub, _c):
@@ -305,6 +401,35 @@ class TestGateway:
         assert isinstance(refused, OverloadedError)
         assert refused.reason == "QUEUE_FULL"
         assert refused.retry_after == timedelta(seconds=7)
+        assert embedder.begun == 1
+
+    async def test_it_counts_pixels_before_it_decodes(self, search_address: str) -> None:
+        done = asyncio.Event()
+        async with server(done.wait) as (embedder, _, _c):
+            picture = a_picture(1, 200)
+            settings = gateway.settings.Settings(
+                listen="127.0.0.1:0",
+                embedder=embedder.address,
+                search=search_address,
+                store_url="memory://",
+                grace_s=1,
+                max_request_pixels=3 * 200 * 200,
+            )
+            async with (
+                gateway.server.running(settings) as port,
+                channel(f"127.0.0.1:{port}") as opened,
+            ):
+                images = image_search_service_pb2_grpc.ImageSearchServiceStub(opened)
+                request = image_search_service_pb2.SearchByImageRequest(image=picture)
+                large = image_search_service_pb2.SearchByImageRequest(image=a_header(10_000_000))
+                first = images.SearchByImage(request, timeout=30)
+                await eventually(lambda: all_begun(embedder, 1), pause_s=0.01)
+
+                refused = await refusal(images.SearchByImage(large, timeout=30))
+                first.cancel()
+
+        assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert refused.reason == "OVERLOADED"
         assert embedder.begun == 1
 
 

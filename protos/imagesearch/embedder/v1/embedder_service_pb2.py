@@ -26,16 +26,19 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from imagesearch.common.v1 import access_pb2 as imagesearch_dot_common_dot_v1_dot_access__pb2
+from imagesearch.common.v1 import images_pb2 as imagesearch_dot_common_dot_v1_dot_images__pb2
 from imagesearch.common.v1 import types_pb2 as imagesearch_dot_common_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.imagesearch/embedder/v1/embedder_service.proto\x12\x17imagesearch.embedder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\"imagesearch/common/v1/access.proto\x1a!imagesearch/common/v1/types.proto\"8\n\nEmbedInput\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\t\n\x07\x63ontent\"\x81\x01\n\x0b\x45mbedResult\x12/\n\x06vector\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.VectorH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x42\t\n\x07outcome\"R\n\x0c\x45mbedRequest\x12\x33\n\x06inputs\x18\x01 \x03(\x0b\x32#.imagesearch.embedder.v1.EmbedInput\x12\r\n\x05model\x18\x02 \x01(\t\"F\n\rEmbedResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.embedder.v1.EmbedResult\"k\n\x12StreamEmbedRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x05input\x18\x02 \x01(\x0b\x32#.imagesearch.embedder.v1.EmbedInput\x12\r\n\x05model\x18\x03 \x01(\t\"_\n\x13StreamEmbedResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x34\n\x06result\x18\x02 \x01(\x0b\x32$.imagesearch.embedder.v1.EmbedResult\"\x8d\x01\n\x06Limits\x12\x12\n\nmax_inputs\x18\x01 \x01(\x05\x12\x17\n\x0fmax_image_bytes\x18\x02 \x01(\x03\x12\x18\n\x10max_image_pixels\x18\x03 \x01(\x03\x12\x16\n\x0emax_text_bytes\x18\x04 \x01(\x03\x12\x11\n\tmax_batch\x18\x05 \x01(\x05\x12\x11\n\tmax_queue\x18\x06 \x01(\x05\"\xab\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x35\n\nmodalities\x18\x03 \x03(\x0e\x32!.imagesearch.embedder.v1.Modality\x12\x12\n\ndimensions\x18\x04 \x01(\x05\x12\r\n\x05space\x18\x05 \x01(\t\x12\x17\n\x0fmax_text_tokens\x18\x06 \x01(\x05\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\r\n\x05\x64type\x18\x08 \x01(\t\x12\x13\n\x0blogit_scale\x18\t \x01(\x02\x12/\n\x06limits\x18\n \x01(\x0b\x32\x1f.imagesearch.embedder.v1.Limits\x12\x0f\n\x07\x62\x61\x63kend\x18\x0b \x01(\t\x12\x19\n\x11\x63osine_to_float32\x18\x0c \x01(\x02\"\x13\n\x11ListModelsRequest\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.imagesearch.embedder.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x10GetModelResponse\x12-\n\x05model\x18\x01 \x01(\x0b\x32\x1e.imagesearch.embedder.v1.Model\"$\n\x14GetStatisticsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x06Timing\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12(\n\x05total\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"Q\n\x0f\x42\x61tchStatistics\x12\x0c\n\x04size\x18\x01 \x01(\x05\x12\x30\n\x07\x63ompute\x18\x02 \x01(\x0b\x32\x1f.imagesearch.embedder.v1.Timing\"\xac\x03\n\x0fModelStatistics\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x08modality\x18\x02 \x01(\x0e\x32!.imagesearch.embedder.v1.Modality\x12\x10\n\x08\x63omputed\x18\x03 \x01(\x03\x12\x0e\n\x06\x63\x61\x63hed\x18\x04 \x01(\x03\x12\x0f\n\x07refused\x18\x05 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x03\x12\x11\n\tcancelled\x18\x07 \x01(\x03\x12\x0f\n\x07\x65xpired\x18\x08 \x01(\x03\x12\x10\n\x08rejected\x18\t \x01(\x03\x12\x0f\n\x07waiting\x18\n \x01(\x05\x12\x30\n\x07prepare\x18\x0b \x01(\x0b\x32\x1f.imagesearch.embedder.v1.Timing\x12.\n\x05queue\x18\x0c \x01(\x0b\x32\x1f.imagesearch.embedder.v1.Timing\x12/\n\x06in_all\x18\r \x01(\x0b\x32\x1f.imagesearch.embedder.v1.Timing\x12\x39\n\x07\x62\x61tches\x18\x0e \x03(\x0b\x32(.imagesearch.embedder.v1.BatchStatistics\"\x81\x01\n\x15GetStatisticsResponse\x12.\n\nstarted_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x06models\x18\x02 \x03(\x0b\x32(.imagesearch.embedder.v1.ModelStatistics*K\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eMODALITY_IMAGE\x10\x01\x12\x11\n\rMODALITY_TEXT\x10\x02\x32\xc2\x04\n\x0f\x45mbedderService\x12`\n\x05\x45mbed\x12%.imagesearch.embedder.v1.EmbedRequest\x1a&.imagesearch.embedder.v1.EmbedResponse\"\x08\xca\xdb\x18\x04\n\x02\x01\x02\x12v\n\x0bStreamEmbed\x12+.imagesearch.embedder.v1.StreamEmbedRequest\x1a,.imagesearch.embedder.v1.StreamEmbedResponse\"\x08\xca\xdb\x18\x04\n\x02\x01\x02(\x01\x30\x01\x12p\n\nListModels\x12*.imagesearch.embedder.v1.ListModelsRequest\x1a+.imagesearch.embedder.v1.ListModelsResponse\"\t\xca\xdb\x18\x05\n\x03\x01\x02\x03\x12j\n\x08GetModel\x12(.imagesearch.embedder.v1.GetModelRequest\x1a).imagesearch.embedder.v1.GetModelResponse\"\t\xca\xdb\x18\x05\n\x03\x01\x02\x03\x12w\n\rGetStatistics\x12-.imagesearch.embedder.v1.GetStatisticsRequest\x1a..imagesearch.embedder.v1.GetStatisticsResponse\"\x07\xca\xdb\x18\x03\n\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.imagesearch/embedder/v1/embedder_service.proto\x12\x17imagesearch.embedder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\"imagesearch/common/v1/access.proto\x1a\"imagesearch/common/v1/images.proto\x1a!imagesearch/common/v1/types.proto\">\n\nEmbedInput\x12\x15\n\x05image\x18\x01 \x01(\x0c\x42\x04\xd0\xdb\x18\x01H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\t\n\x07\x63ontent\"\x81\x01\n\x0b\x45mbedResult\x12/\n\x06vector\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.VectorH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x42\t\n\x07outcome\"R\n\x0c\x45mbedRequest\x12\x33\n\x06inputs\x18\x01 \x03(\x0b\x32#.imagesearch.embedder.v1.EmbedInput\x12\r\n\x05model\x18\x02 \x01(\t\"F\n\rEmbedResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.embedder.v1.EmbedResult\"k\n\x12StreamEmbedRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x05input\x18\x02 \x01(\x0b\x32#.imagesearch.embedder.v1.EmbedInput\x12\r\n\x05model\x18\x03 \x01(\t\"_\n\x13StreamEmbedResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x34\n\x06result\x18\x02 \x01(\x0b\x32$.imagesearch.embedder.v1.EmbedResult\"\x8d\x01\n\x06Limits\x12\x12\n\nmax_inputs\x18\x01 \x01(\x05\x12\x17\n\x0fmax_image_bytes\x18\x02 \x01(\x03\x12\x18\n\x10max_image_pixels\x18\x03 \x01(\x03\x12\x16\n\x0emax_text_bytes\x18\x04 \x01(\x03\x12\x11\n\tmax_batch\x18\x05 \x01(\x05\x12\x11\n\tmax_queue\x18\x06 \x01(\x05\"\xab\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x35\n\nmodalities\x18\x03 \x03(\x0e\x32!.imagesearch.embedder.v1.Modality\x12\x12\n\ndimensions\x18\x04 \x01(\x05\x12\r\n\x05space\x18\x05 \x01(\t\x12\x17\n\x0fmax_text_tokens\x18\x06 \x01(\x05\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\r\n\x05\x64type\x18\x08 \x01(\t\x12\x13\n\x0blogit_scale\x18\t \x01(\x02\x12/\n\x06limits\x18\n \x01(\x0b\x32\x1f.imagesearch.embedder.v1.Limits\x12\x0f\n\x07\x62\x61\x63kend\x18\x0b \x01(\t\x12\x19\n\x11\x63osine_to_float32\x18\x0c \x01(\x02\"\x13\n\x11ListModelsRequest\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.imagesearch.embedder.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x10GetModelResponse\x12-\n\x05model\x18\x01 \x01(\x0b\x32\x1e.imagesearch.embedder.v1.Model\"$\n\x14GetStatisticsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x06Timing\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12(\n\x05total\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"Q\n\x0f\x42\x61tchStatistics\x12\x0c\n\x04size\x18\x01 \x01(\x05\x12\x30\n\x07\x63ompute\x18\x02 \x01(\x0b\x32\x1f.imagesearch.embedder.v1.Timing\"\xac\x03\n\x0fModelStatistics\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x08modality\x18\x02 \x01(\x0e\x32!.imagesearch.embedder.v1.Modality\x12\x10\n\x08\x63omputed\x18\x03 \x01(\x03\x12\x0e\n\x06\x63\x61\x63hed\x18\x04 \x01(\x03\x12\x0f\n\x07refused\x18\x05 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x03\x12\x11\n\tcancelled\x18\x07 \x01(\x03\x12\x0f\n\x07\x65xpired\x18\x08 \x01(\x03\x12\x10\n\x08rejected\x18\t \x01(\x03\x12\x0f\n\x07waiting\x18\n \x01(\x05\x12\x30\n\x07prepare\x18\x0b \x01(\x0b\x32\x1f.imagesearch.embedder.v1.Timing\x12.\n\x05queue\x18\x0c \x01(\x0b\x32\x1f.imagesearch.embedder.v1.Timing\x12/\n\x06in_all\x18\r \x01(\x0b\x32\x1f.imagesearch.embedder.v1.Timing\x12\x39\n\x07\x62\x61tches\x18\x0e \x03(\x0b\x32(.imagesearch.embedder.v1.BatchStatistics\"\x81\x01\n\x15GetStatisticsResponse\x12.\n\nstarted_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x06models\x18\x02 \x03(\x0b\x32(.imagesearch.embedder.v1.ModelStatistics*K\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eMODALITY_IMAGE\x10\x01\x12\x11\n\rMODALITY_TEXT\x10\x02\x32\xc2\x04\n\x0f\x45mbedderService\x12`\n\x05\x45mbed\x12%.imagesearch.embedder.v1.EmbedRequest\x1a&.imagesearch.embedder.v1.EmbedResponse\"\x08\xca\xdb\x18\x04\n\x02\x01\x02\x12v\n\x0bStreamEmbed\x12+.imagesearch.embedder.v1.StreamEmbedRequest\x1a,.imagesearch.embedder.v1.StreamEmbedResponse\"\x08\xca\xdb\x18\x04\n\x02\x01\x02(\x01\x30\x01\x12p\n\nListModels\x12*.imagesearch.embedder.v1.ListModelsRequest\x1a+.imagesearch.embedder.v1.ListModelsResponse\"\t\xca\xdb\x18\x05\n\x03\x01\x02\x03\x12j\n\x08GetModel\x12(.imagesearch.embedder.v1.GetModelRequest\x1a).imagesearch.embedder.v1.GetModelResponse\"\t\xca\xdb\x18\x05\n\x03\x01\x02\x03\x12w\n\rGetStatistics\x12-.imagesearch.embedder.v1.GetStatisticsRequest\x1a..imagesearch.embedder.v1.GetStatisticsResponse\"\x07\xca\xdb\x18\x03\n\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagesearch.embedder.v1.embedder_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EMBEDINPUT'].fields_by_name['image']._loaded_options = None
+  _globals['_EMBEDINPUT'].fields_by_name['image']._serialized_options = b'\320\333\030\001'
   _globals['_EMBEDDERSERVICE'].methods_by_name['Embed']._loaded_options = None
   _globals['_EMBEDDERSERVICE'].methods_by_name['Embed']._serialized_options = b'\312\333\030\004\n\002\001\002'
   _globals['_EMBEDDERSERVICE'].methods_by_name['StreamEmbed']._loaded_options = None
@@ -46,42 +49,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDDERSERVICE'].methods_by_name['GetModel']._serialized_options = b'\312\333\030\005\n\003\001\002\003'
   _globals['_EMBEDDERSERVICE'].methods_by_name['GetStatistics']._loaded_options = None
   _globals['_EMBEDDERSERVICE'].methods_by_name['GetStatistics']._serialized_options = b'\312\333\030\003\n\001\003'
-  _globals['_MODALITY']._serialized_start=2176
-  _globals['_MODALITY']._serialized_end=2251
-  _globals['_EMBEDINPUT']._serialized_start=236
-  _globals['_EMBEDINPUT']._serialized_end=292
-  _globals['_EMBEDRESULT']._serialized_start=295
-  _globals['_EMBEDRESULT']._serialized_end=424
-  _globals['_EMBEDREQUEST']._serialized_start=426
-  _globals['_EMBEDREQUEST']._serialized_end=508
-  _globals['_EMBEDRESPONSE']._serialized_start=510
-  _globals['_EMBEDRESPONSE']._serialized_end=580
-  _globals['_STREAMEMBEDREQUEST']._serialized_start=582
-  _globals['_STREAMEMBEDREQUEST']._serialized_end=689
-  _globals['_STREAMEMBEDRESPONSE']._serialized_start=691
-  _globals['_STREAMEMBEDRESPONSE']._serialized_end=786
-  _globals['_LIMITS']._serialized_start=789
-  _globals['_LIMITS']._serialized_end=930
-  _globals['_MODEL']._serialized_start=933
-  _globals['_MODEL']._serialized_end=1232
-  _globals['_LISTMODELSREQUEST']._serialized_start=1234
-  _globals['_LISTMODELSREQUEST']._serialized_end=1253
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1255
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1323
-  _globals['_GETMODELREQUEST']._serialized_start=1325
-  _globals['_GETMODELREQUEST']._serialized_end=1356
-  _globals['_GETMODELRESPONSE']._serialized_start=1358
-  _globals['_GETMODELRESPONSE']._serialized_end=1423
-  _globals['_GETSTATISTICSREQUEST']._serialized_start=1425
-  _globals['_GETSTATISTICSREQUEST']._serialized_end=1461
-  _globals['_TIMING']._serialized_start=1463
-  _globals['_TIMING']._serialized_end=1528
-  _globals['_BATCHSTATISTICS']._serialized_start=1530
-  _globals['_BATCHSTATISTICS']._serialized_end=1611
-  _globals['_MODELSTATISTICS']._serialized_start=1614
-  _globals['_MODELSTATISTICS']._serialized_end=2042
-  _globals['_GETSTATISTICSRESPONSE']._serialized_start=2045
-  _globals['_GETSTATISTICSRESPONSE']._serialized_end=2174
-  _globals['_EMBEDDERSERVICE']._serialized_start=2254
-  _globals['_EMBEDDERSERVICE']._serialized_end=2832
+  _globals['_MODALITY']._serialized_start=2218
+  _globals['_MODALITY']._serialized_end=2293
+  _globals['_EMBEDINPUT']._serialized_start=272
+  _globals['_EMBEDINPUT']._serialized_end=334
+  _globals['_EMBEDRESULT']._serialized_start=337
+  _globals['_EMBEDRESULT']._serialized_end=466
+  _globals['_EMBEDREQUEST']._serialized_start=468
+  _globals['_EMBEDREQUEST']._serialized_end=550
+  _globals['_EMBEDRESPONSE']._serialized_start=552
+  _globals['_EMBEDRESPONSE']._serialized_end=622
+  _globals['_STREAMEMBEDREQUEST']._serialized_start=624
+  _globals['_STREAMEMBEDREQUEST']._serialized_end=731
+  _globals['_STREAMEMBEDRESPONSE']._serialized_start=733
+  _globals['_STREAMEMBEDRESPONSE']._serialized_end=828
+  _globals['_LIMITS']._serialized_start=831
+  _globals['_LIMITS']._serialized_end=972
+  _globals['_MODEL']._serialized_start=975
+  _globals['_MODEL']._serialized_end=1274
+  _globals['_LISTMODELSREQUEST']._serialized_start=1276
+  _globals['_LISTMODELSREQUEST']._serialized_end=1295
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1297
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1365
+  _globals['_GETMODELREQUEST']._serialized_start=1367
+  _globals['_GETMODELREQUEST']._serialized_end=1398
+  _globals['_GETMODELRESPONSE']._serialized_start=1400
+  _globals['_GETMODELRESPONSE']._serialized_end=1465
+  _globals['_GETSTATISTICSREQUEST']._serialized_start=1467
+  _globals['_GETSTATISTICSREQUEST']._serialized_end=1503
+  _globals['_TIMING']._serialized_start=1505
+  _globals['_TIMING']._serialized_end=1570
+  _globals['_BATCHSTATISTICS']._serialized_start=1572
+  _globals['_BATCHSTATISTICS']._serialized_end=1653
+  _globals['_MODELSTATISTICS']._serialized_start=1656
+  _globals['_MODELSTATISTICS']._serialized_end=2084
+  _globals['_GETSTATISTICSRESPONSE']._serialized_start=2087
+  _globals['_GETSTATISTICSRESPONSE']._serialized_end=2216
+  _globals['_EMBEDDERSERVICE']._serialized_start=2296
+  _globals['_EMBEDDERSERVICE']._serialized_end=2874
 # @@protoc_insertion_point(module_scope)

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from imagesearch.common.v1 import images_pb2 as imagesearch_dot_common_dot_v1_dot_images__pb2
 from imagesearch.common.v1 import types_pb2 as imagesearch_dot_common_dot_v1_dot_types__pb2
 from imagesearch.gateway.v1 import queries_pb2 as imagesearch_dot_gateway_dot_v1_dot_queries__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+imagesearch/gateway/v1/classification.proto\x12\x16imagesearch.gateway.v1\x1a\x17google/rpc/status.proto\x1a!imagesearch/common/v1/types.proto\x1a$imagesearch/gateway/v1/queries.proto\"\xa1\x01\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x46\n\rdisplay_names\x18\x03 \x03(\x0b\x32/.imagesearch.gateway.v1.Label.DisplayNamesEntry\x1a\x33\n\x11\x44isplayNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"J\n\x06Labels\x12-\n\x06labels\x18\x01 \x03(\x0b\x32\x1d.imagesearch.gateway.v1.Label\x12\x11\n\ttemplates\x18\x02 \x03(\t\"\xc5\x01\n\nLabelScore\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\x12K\n\rdisplay_names\x18\x04 \x03(\x0b\x32\x34.imagesearch.gateway.v1.LabelScore.DisplayNamesEntry\x1a\x33\n\x11\x44isplayNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xfd\x01\n\x0f\x43lassifyRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12\x30\n\x06labels\x18\x05 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.LabelsH\x01\x12\x13\n\tlabel_set\x18\x06 \x01(\tH\x01\x12\x12\n\x05top_k\x18\x07 \x01(\x05H\x02\x88\x01\x01\x12.\n\x06region\x18\x08 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.RegionB\x08\n\x06sourceB\x08\n\x06\x63hoiceB\x08\n\x06_top_k\"t\n\x10\x43lassifyResponse\x12\x32\n\x06labels\x18\x01 \x03(\x0b\x32\".imagesearch.gateway.v1.LabelScore\x12\x1b\n\x13unknown_probability\x18\x02 \x01(\x02\x12\x0f\n\x07unknown\x18\x03 \x01(\x08\"\x16\n\x14ListLabelSetsRequest\"U\n\x08LabelSet\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x11\n\tlanguages\x18\x03 \x03(\t\x12\x13\n\x0blabel_count\x18\x04 \x01(\x05\"M\n\x15ListLabelSetsResponse\x12\x34\n\nlabel_sets\x18\x01 \x03(\x0b\x32 .imagesearch.gateway.v1.LabelSet\"\"\n\x12GetLabelSetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"z\n\x13GetLabelSetResponse\x12\x33\n\tlabel_set\x18\x01 \x01(\x0b\x32 .imagesearch.gateway.v1.LabelSet\x12.\n\x06labels\x18\x02 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.Labels\"\xb3\x02\n\x14\x43lassifyBatchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12-\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x30\n\x06labels\x18\x03 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.LabelsH\x00\x12\x13\n\tlabel_set\x18\x04 \x01(\tH\x00\x12\x12\n\nwrite_tags\x18\x05 \x01(\x08\x12\x12\n\ntag_prefix\x18\x06 \x01(\t\x12\x1c\n\x0fmin_probability\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12\x14\n\x0cresume_token\x18\t \x01(\tB\x08\n\x06\x63hoiceB\x12\n\x10_min_probabilityB\x08\n\x06_top_k\"\xc8\x01\n\x15\x43lassifyBatchResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x32\n\x06labels\x18\x02 \x03(\x0b\x32\".imagesearch.gateway.v1.LabelScore\x12\x1b\n\x13unknown_probability\x18\x03 \x01(\x02\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\x12\x13\n\x0btotal_count\x18\x06 \x01(\x03\"\xf1\x02\n\x0fIdentifyRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12\x30\n\x06labels\x18\x05 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.LabelsH\x01\x12\x13\n\tlabel_set\x18\x06 \x01(\tH\x01\x12\x13\n\x0blabel_field\x18\x07 \x01(\t\x12\x1b\n\x0eneighbor_count\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12-\n\x06\x66ilter\x18\t \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x12\n\x05top_k\x18\n \x01(\x05H\x03\x88\x01\x01\x12.\n\x06region\x18\x0b \x01(\x0b\x32\x1e.imagesearch.gateway.v1.RegionB\x08\n\x06sourceB\x08\n\x06\x63hoiceB\x11\n\x0f_neighbor_countB\x08\n\x06_top_k\"\x8a\x02\n\x0fIdentifiedLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12\x1d\n\x15zero_shot_probability\x18\x03 \x01(\x02\x12\x12\n\nvote_share\x18\x04 \x01(\x02\x12\x1a\n\x12neighbor_image_ids\x18\x05 \x03(\t\x12P\n\rdisplay_names\x18\x06 \x03(\x0b\x32\x39.imagesearch.gateway.v1.IdentifiedLabel.DisplayNamesEntry\x1a\x33\n\x11\x44isplayNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x01\n\x10IdentifyResponse\x12\x37\n\x06labels\x18\x01 \x03(\x0b\x32\'.imagesearch.gateway.v1.IdentifiedLabel\x12\x1b\n\x13unknown_probability\x18\x02 \x01(\x02\x12\x0f\n\x07unknown\x18\x03 \x01(\x08\x12\x37\n\tneighbors\x18\x04 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResultb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+imagesearch/gateway/v1/classification.proto\x12\x16imagesearch.gateway.v1\x1a\x17google/rpc/status.proto\x1a\"imagesearch/common/v1/images.proto\x1a!imagesearch/common/v1/types.proto\x1a$imagesearch/gateway/v1/queries.proto\"\xa1\x01\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x46\n\rdisplay_names\x18\x03 \x03(\x0b\x32/.imagesearch.gateway.v1.Label.DisplayNamesEntry\x1a\x33\n\x11\x44isplayNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"J\n\x06Labels\x12-\n\x06labels\x18\x01 \x03(\x0b\x32\x1d.imagesearch.gateway.v1.Label\x12\x11\n\ttemplates\x18\x02 \x03(\t\"\xc5\x01\n\nLabelScore\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\x12K\n\rdisplay_names\x18\x04 \x03(\x0b\x32\x34.imagesearch.gateway.v1.LabelScore.DisplayNamesEntry\x1a\x33\n\x11\x44isplayNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x83\x02\n\x0f\x43lassifyRequest\x12\x15\n\x05image\x18\x01 \x01(\x0c\x42\x04\xd0\xdb\x18\x01H\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12\x30\n\x06labels\x18\x05 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.LabelsH\x01\x12\x13\n\tlabel_set\x18\x06 \x01(\tH\x01\x12\x12\n\x05top_k\x18\x07 \x01(\x05H\x02\x88\x01\x01\x12.\n\x06region\x18\x08 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.RegionB\x08\n\x06sourceB\x08\n\x06\x63hoiceB\x08\n\x06_top_k\"t\n\x10\x43lassifyResponse\x12\x32\n\x06labels\x18\x01 \x03(\x0b\x32\".imagesearch.gateway.v1.LabelScore\x12\x1b\n\x13unknown_probability\x18\x02 \x01(\x02\x12\x0f\n\x07unknown\x18\x03 \x01(\x08\"\x16\n\x14ListLabelSetsRequest\"U\n\x08LabelSet\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x11\n\tlanguages\x18\x03 \x03(\t\x12\x13\n\x0blabel_count\x18\x04 \x01(\x05\"M\n\x15ListLabelSetsResponse\x12\x34\n\nlabel_sets\x18\x01 \x03(\x0b\x32 .imagesearch.gateway.v1.LabelSet\"\"\n\x12GetLabelSetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"z\n\x13GetLabelSetResponse\x12\x33\n\tlabel_set\x18\x01 \x01(\x0b\x32 .imagesearch.gateway.v1.LabelSet\x12.\n\x06labels\x18\x02 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.Labels\"\xb3\x02\n\x14\x43lassifyBatchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12-\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x30\n\x06labels\x18\x03 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.LabelsH\x00\x12\x13\n\tlabel_set\x18\x04 \x01(\tH\x00\x12\x12\n\nwrite_tags\x18\x05 \x01(\x08\x12\x12\n\ntag_prefix\x18\x06 \x01(\t\x12\x1c\n\x0fmin_probability\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12\x14\n\x0cresume_token\x18\t \x01(\tB\x08\n\x06\x63hoiceB\x12\n\x10_min_probabilityB\x08\n\x06_top_k\"\xc8\x01\n\x15\x43lassifyBatchResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x32\n\x06labels\x18\x02 \x03(\x0b\x32\".imagesearch.gateway.v1.LabelScore\x12\x1b\n\x13unknown_probability\x18\x03 \x01(\x02\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\x12\x13\n\x0btotal_count\x18\x06 \x01(\x03\"\xf7\x02\n\x0fIdentifyRequest\x12\x15\n\x05image\x18\x01 \x01(\x0c\x42\x04\xd0\xdb\x18\x01H\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12\x30\n\x06labels\x18\x05 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.LabelsH\x01\x12\x13\n\tlabel_set\x18\x06 \x01(\tH\x01\x12\x13\n\x0blabel_field\x18\x07 \x01(\t\x12\x1b\n\x0eneighbor_count\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12-\n\x06\x66ilter\x18\t \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x12\n\x05top_k\x18\n \x01(\x05H\x03\x88\x01\x01\x12.\n\x06region\x18\x0b \x01(\x0b\x32\x1e.imagesearch.gateway.v1.RegionB\x08\n\x06sourceB\x08\n\x06\x63hoiceB\x11\n\x0f_neighbor_countB\x08\n\x06_top_k\"\x8a\x02\n\x0fIdentifiedLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12\x1d\n\x15zero_shot_probability\x18\x03 \x01(\x02\x12\x12\n\nvote_share\x18\x04 \x01(\x02\x12\x1a\n\x12neighbor_image_ids\x18\x05 \x03(\t\x12P\n\rdisplay_names\x18\x06 \x03(\x0b\x32\x39.imagesearch.gateway.v1.IdentifiedLabel.DisplayNamesEntry\x1a\x33\n\x11\x44isplayNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x01\n\x10IdentifyResponse\x12\x37\n\x06labels\x18\x01 \x03(\x0b\x32\'.imagesearch.gateway.v1.IdentifiedLabel\x12\x1b\n\x13unknown_probability\x18\x02 \x01(\x02\x12\x0f\n\x07unknown\x18\x03 \x01(\x08\x12\x37\n\tneighbors\x18\x04 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResultb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,42 +39,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LABEL_DISPLAYNAMESENTRY']._serialized_options = b'8\001'
   _globals['_LABELSCORE_DISPLAYNAMESENTRY']._loaded_options = None
   _globals['_LABELSCORE_DISPLAYNAMESENTRY']._serialized_options = b'8\001'
+  _globals['_CLASSIFYREQUEST'].fields_by_name['image']._loaded_options = None
+  _globals['_CLASSIFYREQUEST'].fields_by_name['image']._serialized_options = b'\320\333\030\001'
+  _globals['_IDENTIFYREQUEST'].fields_by_name['image']._loaded_options = None
+  _globals['_IDENTIFYREQUEST'].fields_by_name['image']._serialized_options = b'\320\333\030\001'
   _globals['_IDENTIFIEDLABEL_DISPLAYNAMESENTRY']._loaded_options = None
   _globals['_IDENTIFIEDLABEL_DISPLAYNAMESENTRY']._serialized_options = b'8\001'
-  _globals['_LABEL']._serialized_start=170
-  _globals['_LABEL']._serialized_end=331
-  _globals['_LABEL_DISPLAYNAMESENTRY']._serialized_start=280
-  _globals['_LABEL_DISPLAYNAMESENTRY']._serialized_end=331
-  _globals['_LABELS']._serialized_start=333
-  _globals['_LABELS']._serialized_end=407
-  _globals['_LABELSCORE']._serialized_start=410
-  _globals['_LABELSCORE']._serialized_end=607
-  _globals['_LABELSCORE_DISPLAYNAMESENTRY']._serialized_start=280
-  _globals['_LABELSCORE_DISPLAYNAMESENTRY']._serialized_end=331
-  _globals['_CLASSIFYREQUEST']._serialized_start=610
-  _globals['_CLASSIFYREQUEST']._serialized_end=863
-  _globals['_CLASSIFYRESPONSE']._serialized_start=865
-  _globals['_CLASSIFYRESPONSE']._serialized_end=981
-  _globals['_LISTLABELSETSREQUEST']._serialized_start=983
-  _globals['_LISTLABELSETSREQUEST']._serialized_end=1005
-  _globals['_LABELSET']._serialized_start=1007
-  _globals['_LABELSET']._serialized_end=1092
-  _globals['_LISTLABELSETSRESPONSE']._serialized_start=1094
-  _globals['_LISTLABELSETSRESPONSE']._serialized_end=1171
-  _globals['_GETLABELSETREQUEST']._serialized_start=1173
-  _globals['_GETLABELSETREQUEST']._serialized_end=1207
-  _globals['_GETLABELSETRESPONSE']._serialized_start=1209
-  _globals['_GETLABELSETRESPONSE']._serialized_end=1331
-  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=1334
-  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=1641
-  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=1644
-  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=1844
-  _globals['_IDENTIFYREQUEST']._serialized_start=1847
-  _globals['_IDENTIFYREQUEST']._serialized_end=2216
-  _globals['_IDENTIFIEDLABEL']._serialized_start=2219
-  _globals['_IDENTIFIEDLABEL']._serialized_end=2485
-  _globals['_IDENTIFIEDLABEL_DISPLAYNAMESENTRY']._serialized_start=280
-  _globals['_IDENTIFIEDLABEL_DISPLAYNAMESENTRY']._serialized_end=331
-  _globals['_IDENTIFYRESPONSE']._serialized_start=2488
-  _globals['_IDENTIFYRESPONSE']._serialized_end=2666
+  _globals['_LABEL']._serialized_start=206
+  _globals['_LABEL']._serialized_end=367
+  _globals['_LABEL_DISPLAYNAMESENTRY']._serialized_start=316
+  _globals['_LABEL_DISPLAYNAMESENTRY']._serialized_end=367
+  _globals['_LABELS']._serialized_start=369
+  _globals['_LABELS']._serialized_end=443
+  _globals['_LABELSCORE']._serialized_start=446
+  _globals['_LABELSCORE']._serialized_end=643
+  _globals['_LABELSCORE_DISPLAYNAMESENTRY']._serialized_start=316
+  _globals['_LABELSCORE_DISPLAYNAMESENTRY']._serialized_end=367
+  _globals['_CLASSIFYREQUEST']._serialized_start=646
+  _globals['_CLASSIFYREQUEST']._serialized_end=905
+  _globals['_CLASSIFYRESPONSE']._serialized_start=907
+  _globals['_CLASSIFYRESPONSE']._serialized_end=1023
+  _globals['_LISTLABELSETSREQUEST']._serialized_start=1025
+  _globals['_LISTLABELSETSREQUEST']._serialized_end=1047
+  _globals['_LABELSET']._serialized_start=1049
+  _globals['_LABELSET']._serialized_end=1134
+  _globals['_LISTLABELSETSRESPONSE']._serialized_start=1136
+  _globals['_LISTLABELSETSRESPONSE']._serialized_end=1213
+  _globals['_GETLABELSETREQUEST']._serialized_start=1215
+  _globals['_GETLABELSETREQUEST']._serialized_end=1249
+  _globals['_GETLABELSETRESPONSE']._serialized_start=1251
+  _globals['_GETLABELSETRESPONSE']._serialized_end=1373
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=1376
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=1683
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=1686
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=1886
+  _globals['_IDENTIFYREQUEST']._serialized_start=1889
+  _globals['_IDENTIFYREQUEST']._serialized_end=2264
+  _globals['_IDENTIFIEDLABEL']._serialized_start=2267
+  _globals['_IDENTIFIEDLABEL']._serialized_end=2533
+  _globals['_IDENTIFIEDLABEL_DISPLAYNAMESENTRY']._serialized_start=316
+  _globals['_IDENTIFIEDLABEL_DISPLAYNAMESENTRY']._serialized_end=367
+  _globals['_IDENTIFYRESPONSE']._serialized_start=2536
+  _globals['_IDENTIFYRESPONSE']._serialized_end=2714
 # @@protoc_insertion_point(module_scope)

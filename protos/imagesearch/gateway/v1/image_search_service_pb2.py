@@ -25,6 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from imagesearch.common.v1 import access_pb2 as imagesearch_dot_common_dot_v1_dot_access__pb2
+from imagesearch.common.v1 import images_pb2 as imagesearch_dot_common_dot_v1_dot_images__pb2
 from imagesearch.common.v1 import types_pb2 as imagesearch_dot_common_dot_v1_dot_types__pb2
 from imagesearch.gateway.v1 import classification_pb2 as imagesearch_dot_gateway_dot_v1_dot_classification__pb2
 from imagesearch.gateway.v1 import diagnostics_pb2 as imagesearch_dot_gateway_dot_v1_dot_diagnostics__pb2
@@ -32,15 +33,21 @@ from imagesearch.gateway.v1 import queries_pb2 as imagesearch_dot_gateway_dot_v1
 from imagesearch.gateway.v1 import versions_pb2 as imagesearch_dot_gateway_dot_v1_dot_versions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1imagesearch/gateway/v1/image_search_service.proto\x12\x16imagesearch.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\"imagesearch/common/v1/access.proto\x1a!imagesearch/common/v1/types.proto\x1a+imagesearch/gateway/v1/classification.proto\x1a(imagesearch/gateway/v1/diagnostics.proto\x1a$imagesearch/gateway/v1/queries.proto\x1a%imagesearch/gateway/v1/versions.proto\"\xe5\x02\n\x14SearchByImageRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12\x0e\n\x01k\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12-\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0e\n\x06\x66ields\x18\x08 \x03(\t\x12\x16\n\tmin_score\x18\t \x01(\x02H\x03\x88\x01\x01\x12.\n\x06region\x18\n \x01(\x0b\x32\x1e.imagesearch.gateway.v1.Region\x12\x11\n\tpage_size\x18\x0b \x01(\x05\x12\x12\n\npage_token\x18\x0c \x01(\tB\x08\n\x06sourceB\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_score\"g\n\x15SearchByImageResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x84\x02\n\x13SearchByTextRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0e\n\x06\x66ields\x18\x06 \x03(\t\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\x11\n\tpage_size\x18\x08 \x01(\x05\x12\x12\n\npage_token\x18\t \x01(\tB\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_score\"y\n\x14SearchByTextResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResult\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xb4\x02\n\x0bImageUpload\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x12\n\nimage_name\x18\x02 \x01(\t\x12\x15\n\rrelative_path\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x10\n\x08page_url\x18\x05 \x01(\t\x12\x0f\n\x07\x63\x61ption\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12G\n\nattributes\x18\x08 \x03(\x0b\x32\x33.imagesearch.gateway.v1.ImageUpload.AttributesEntry\x12/\n\x0b\x63\x61ptured_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"W\n\x0cIndexedImage\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x35\n\x07outcome\x18\x02 \x01(\x0e\x32$.imagesearch.common.v1.UpsertOutcome\"k\n\x12IndexImagesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x32\n\x05image\x18\x03 \x01(\x0b\x32#.imagesearch.gateway.v1.ImageUpload\"\x91\x01\n\x13IndexImagesResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x37\n\x07indexed\x18\x02 \x01(\x0b\x32$.imagesearch.gateway.v1.IndexedImageH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x8d\x01\n\x11IndexImageRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x32\n\x05image\x18\x02 \x01(\x0b\x32#.imagesearch.gateway.v1.ImageUpload\x12\x35\n\x07refresh\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"K\n\x12IndexImageResponse\x12\x35\n\x07indexed\x18\x01 \x01(\x0b\x32$.imagesearch.gateway.v1.IndexedImage\"n\n\x13\x44\x65leteImagesRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x35\n\x07refresh\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"L\n\x14\x44\x65leteImagesResponse\x12\x19\n\x11\x64\x65leted_image_ids\x18\x01 \x03(\t\x12\x19\n\x11missing_image_ids\x18\x02 \x03(\t\"2\n\x0fGetImageRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\"B\n\x10GetImageResponse\x12.\n\x05image\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\"p\n\x16GetImageContentRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x35\n\x07variant\x18\x03 \x01(\x0e\x32$.imagesearch.gateway.v1.ImageVariant\"@\n\x17GetImageContentResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\"!\n\x10GetStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"@\n\x0f\x43omponentStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07serving\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xb4\x02\n\x0bIndexStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x64ocument_count\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06health\x18\x04 \x01(\t\x12\r\n\x05space\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x07 \x01(\x05\x12\x12\n\ndimensions\x18\x08 \x01(\x05\x12\x13\n\x0bvector_type\x18\t \x01(\t\x12\x0e\n\x06shards\x18\n \x01(\x05\x12\x15\n\x08replicas\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08segments\x18\x0c \x01(\x05\x12\x1b\n\x13search_memory_bytes\x18\r \x01(\x03\x42\x0b\n\t_replicas\"\xbc\x01\n\x11GetStatusResponse\x12;\n\ncomponents\x18\x01 \x03(\x0b\x32\'.imagesearch.gateway.v1.ComponentStatus\x12\x13\n\x0bimage_model\x18\x02 \x01(\t\x12\x12\n\ntext_model\x18\x03 \x01(\t\x12\r\n\x05space\x18\x04 \x01(\t\x12\x32\n\x05index\x18\x05 \x01(\x0b\x32#.imagesearch.gateway.v1.IndexStatus\";\n\x12ListIndexesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x13ListIndexesResponse\x12\x34\n\x07indexes\x18\x01 \x03(\x0b\x32#.imagesearch.gateway.v1.IndexStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*f\n\x0cImageVariant\x12\x1d\n\x19IMAGE_VARIANT_UNSPECIFIED\x10\x00\x12\x1b\n\x17IMAGE_VARIANT_THUMBNAIL\x10\x01\x12\x1a\n\x16IMAGE_VARIANT_ORIGINAL\x10\x02\x32\x89\x12\n\x12ImageSearchService\x12|\n\rSearchByImage\x12,.imagesearch.gateway.v1.SearchByImageRequest\x1a-.imagesearch.gateway.v1.SearchByImageResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12y\n\x0cSearchByText\x12+.imagesearch.gateway.v1.SearchByTextRequest\x1a,.imagesearch.gateway.v1.SearchByTextResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12y\n\x0cSearchImages\x12+.imagesearch.gateway.v1.SearchImagesRequest\x1a,.imagesearch.gateway.v1.SearchImagesResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12y\n\x0c\x46indVersions\x12+.imagesearch.gateway.v1.FindVersionsRequest\x1a,.imagesearch.gateway.v1.FindVersionsResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12s\n\nFindSource\x12).imagesearch.gateway.v1.FindSourceRequest\x1a*.imagesearch.gateway.v1.FindSourceResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12\x81\x01\n\x0e\x46indDuplicates\x12-.imagesearch.gateway.v1.FindDuplicatesRequest\x1a..imagesearch.gateway.v1.FindDuplicatesResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index0\x01\x12m\n\x08\x43lassify\x12\'.imagesearch.gateway.v1.ClassifyRequest\x1a(.imagesearch.gateway.v1.ClassifyResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12~\n\rClassifyBatch\x12,.imagesearch.gateway.v1.ClassifyBatchRequest\x1a-.imagesearch.gateway.v1.ClassifyBatchResponse\"\x0e\xca\xdb\x18\n\n\x01\x02\x12\x05index0\x01\x12m\n\x08Identify\x12\'.imagesearch.gateway.v1.IdentifyRequest\x1a(.imagesearch.gateway.v1.IdentifyResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12v\n\rListLabelSets\x12,.imagesearch.gateway.v1.ListLabelSetsRequest\x1a-.imagesearch.gateway.v1.ListLabelSetsResponse\"\x08\xca\xdb\x18\x04\n\x02\x01\x02\x12p\n\x0bGetLabelSet\x12*.imagesearch.gateway.v1.GetLabelSetRequest\x1a+.imagesearch.gateway.v1.GetLabelSetResponse\"\x08\xca\xdb\x18\x04\n\x02\x01\x02\x12z\n\x0bIndexImages\x12*.imagesearch.gateway.v1.IndexImagesRequest\x1a+.imagesearch.gateway.v1.IndexImagesResponse\"\x0e\xca\xdb\x18\n\n\x01\x02\x12\x05index(\x01\x30\x01\x12s\n\nIndexImage\x12).imagesearch.gateway.v1.IndexImageRequest\x1a*.imagesearch.gateway.v1.IndexImageResponse\"\x0e\xca\xdb\x18\n\n\x01\x02\x12\x05index\x12y\n\x0c\x44\x65leteImages\x12+.imagesearch.gateway.v1.DeleteImagesRequest\x1a,.imagesearch.gateway.v1.DeleteImagesResponse\"\x0e\xca\xdb\x18\n\n\x01\x02\x12\x05index\x12m\n\x08GetImage\x12\'.imagesearch.gateway.v1.GetImageRequest\x1a(.imagesearch.gateway.v1.GetImageResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12\x82\x01\n\x0fGetImageContent\x12..imagesearch.gateway.v1.GetImageContentRequest\x1a/.imagesearch.gateway.v1.GetImageContentResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12r\n\tGetStatus\x12(.imagesearch.gateway.v1.GetStatusRequest\x1a).imagesearch.gateway.v1.GetStatusResponse\"\x10\xca\xdb\x18\x0c\n\x03\x01\x02\x03\x12\x05index\x12z\n\x0eGetDiagnostics\x12-.imagesearch.gateway.v1.GetDiagnosticsRequest\x1a..imagesearch.gateway.v1.GetDiagnosticsResponse\"\t\xca\xdb\x18\x05\n\x01\x03\x18\x01\x12s\n\x0bListIndexes\x12*.imagesearch.gateway.v1.ListIndexesRequest\x1a+.imagesearch.gateway.v1.ListIndexesResponse\"\x0b\xca\xdb\x18\x07\n\x03\x01\x02\x03 \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1imagesearch/gateway/v1/image_search_service.proto\x12\x16imagesearch.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\"imagesearch/common/v1/access.proto\x1a\"imagesearch/common/v1/images.proto\x1a!imagesearch/common/v1/types.proto\x1a+imagesearch/gateway/v1/classification.proto\x1a(imagesearch/gateway/v1/diagnostics.proto\x1a$imagesearch/gateway/v1/queries.proto\x1a%imagesearch/gateway/v1/versions.proto\"\xeb\x02\n\x14SearchByImageRequest\x12\x15\n\x05image\x18\x01 \x01(\x0c\x42\x04\xd0\xdb\x18\x01H\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12\x0e\n\x01k\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12-\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0e\n\x06\x66ields\x18\x08 \x03(\t\x12\x16\n\tmin_score\x18\t \x01(\x02H\x03\x88\x01\x01\x12.\n\x06region\x18\n \x01(\x0b\x32\x1e.imagesearch.gateway.v1.Region\x12\x11\n\tpage_size\x18\x0b \x01(\x05\x12\x12\n\npage_token\x18\x0c \x01(\tB\x08\n\x06sourceB\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_score\"g\n\x15SearchByImageResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x84\x02\n\x13SearchByTextRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0e\n\x06\x66ields\x18\x06 \x03(\t\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\x11\n\tpage_size\x18\x08 \x01(\x05\x12\x12\n\npage_token\x18\t \x01(\tB\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_score\"y\n\x14SearchByTextResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResult\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xba\x02\n\x0bImageUpload\x12\x15\n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x04\xd0\xdb\x18\x01\x12\x12\n\nimage_name\x18\x02 \x01(\t\x12\x15\n\rrelative_path\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x10\n\x08page_url\x18\x05 \x01(\t\x12\x0f\n\x07\x63\x61ption\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12G\n\nattributes\x18\x08 \x03(\x0b\x32\x33.imagesearch.gateway.v1.ImageUpload.AttributesEntry\x12/\n\x0b\x63\x61ptured_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"W\n\x0cIndexedImage\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x35\n\x07outcome\x18\x02 \x01(\x0e\x32$.imagesearch.common.v1.UpsertOutcome\"k\n\x12IndexImagesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\t\x12\x32\n\x05image\x18\x03 \x01(\x0b\x32#.imagesearch.gateway.v1.ImageUpload\"\x91\x01\n\x13IndexImagesResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x37\n\x07indexed\x18\x02 \x01(\x0b\x32$.imagesearch.gateway.v1.IndexedImageH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x8d\x01\n\x11IndexImageRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x32\n\x05image\x18\x02 \x01(\x0b\x32#.imagesearch.gateway.v1.ImageUpload\x12\x35\n\x07refresh\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"K\n\x12IndexImageResponse\x12\x35\n\x07indexed\x18\x01 \x01(\x0b\x32$.imagesearch.gateway.v1.IndexedImage\"n\n\x13\x44\x65leteImagesRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x35\n\x07refresh\x18\x03 \x01(\x0e\x32$.imagesearch.common.v1.RefreshPolicy\"L\n\x14\x44\x65leteImagesResponse\x12\x19\n\x11\x64\x65leted_image_ids\x18\x01 \x03(\t\x12\x19\n\x11missing_image_ids\x18\x02 \x03(\t\"2\n\x0fGetImageRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\"B\n\x10GetImageResponse\x12.\n\x05image\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\"p\n\x16GetImageContentRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x35\n\x07variant\x18\x03 \x01(\x0e\x32$.imagesearch.gateway.v1.ImageVariant\"F\n\x17GetImageContentResponse\x12\x15\n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x04\xd0\xdb\x18\x01\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\"!\n\x10GetStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"@\n\x0f\x43omponentStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07serving\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xb4\x02\n\x0bIndexStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x64ocument_count\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06health\x18\x04 \x01(\t\x12\r\n\x05space\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x07 \x01(\x05\x12\x12\n\ndimensions\x18\x08 \x01(\x05\x12\x13\n\x0bvector_type\x18\t \x01(\t\x12\x0e\n\x06shards\x18\n \x01(\x05\x12\x15\n\x08replicas\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08segments\x18\x0c \x01(\x05\x12\x1b\n\x13search_memory_bytes\x18\r \x01(\x03\x42\x0b\n\t_replicas\"\xbc\x01\n\x11GetStatusResponse\x12;\n\ncomponents\x18\x01 \x03(\x0b\x32\'.imagesearch.gateway.v1.ComponentStatus\x12\x13\n\x0bimage_model\x18\x02 \x01(\t\x12\x12\n\ntext_model\x18\x03 \x01(\t\x12\r\n\x05space\x18\x04 \x01(\t\x12\x32\n\x05index\x18\x05 \x01(\x0b\x32#.imagesearch.gateway.v1.IndexStatus\";\n\x12ListIndexesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x13ListIndexesResponse\x12\x34\n\x07indexes\x18\x01 \x03(\x0b\x32#.imagesearch.gateway.v1.IndexStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*f\n\x0cImageVariant\x12\x1d\n\x19IMAGE_VARIANT_UNSPECIFIED\x10\x00\x12\x1b\n\x17IMAGE_VARIANT_THUMBNAIL\x10\x01\x12\x1a\n\x16IMAGE_VARIANT_ORIGINAL\x10\x02\x32\x89\x12\n\x12ImageSearchService\x12|\n\rSearchByImage\x12,.imagesearch.gateway.v1.SearchByImageRequest\x1a-.imagesearch.gateway.v1.SearchByImageResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12y\n\x0cSearchByText\x12+.imagesearch.gateway.v1.SearchByTextRequest\x1a,.imagesearch.gateway.v1.SearchByTextResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12y\n\x0cSearchImages\x12+.imagesearch.gateway.v1.SearchImagesRequest\x1a,.imagesearch.gateway.v1.SearchImagesResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12y\n\x0c\x46indVersions\x12+.imagesearch.gateway.v1.FindVersionsRequest\x1a,.imagesearch.gateway.v1.FindVersionsResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12s\n\nFindSource\x12).imagesearch.gateway.v1.FindSourceRequest\x1a*.imagesearch.gateway.v1.FindSourceResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12\x81\x01\n\x0e\x46indDuplicates\x12-.imagesearch.gateway.v1.FindDuplicatesRequest\x1a..imagesearch.gateway.v1.FindDuplicatesResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index0\x01\x12m\n\x08\x43lassify\x12\'.imagesearch.gateway.v1.ClassifyRequest\x1a(.imagesearch.gateway.v1.ClassifyResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12~\n\rClassifyBatch\x12,.imagesearch.gateway.v1.ClassifyBatchRequest\x1a-.imagesearch.gateway.v1.ClassifyBatchResponse\"\x0e\xca\xdb\x18\n\n\x01\x02\x12\x05index0\x01\x12m\n\x08Identify\x12\'.imagesearch.gateway.v1.IdentifyRequest\x1a(.imagesearch.gateway.v1.IdentifyResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12v\n\rListLabelSets\x12,.imagesearch.gateway.v1.ListLabelSetsRequest\x1a-.imagesearch.gateway.v1.ListLabelSetsResponse\"\x08\xca\xdb\x18\x04\n\x02\x01\x02\x12p\n\x0bGetLabelSet\x12*.imagesearch.gateway.v1.GetLabelSetRequest\x1a+.imagesearch.gateway.v1.GetLabelSetResponse\"\x08\xca\xdb\x18\x04\n\x02\x01\x02\x12z\n\x0bIndexImages\x12*.imagesearch.gateway.v1.IndexImagesRequest\x1a+.imagesearch.gateway.v1.IndexImagesResponse\"\x0e\xca\xdb\x18\n\n\x01\x02\x12\x05index(\x01\x30\x01\x12s\n\nIndexImage\x12).imagesearch.gateway.v1.IndexImageRequest\x1a*.imagesearch.gateway.v1.IndexImageResponse\"\x0e\xca\xdb\x18\n\n\x01\x02\x12\x05index\x12y\n\x0c\x44\x65leteImages\x12+.imagesearch.gateway.v1.DeleteImagesRequest\x1a,.imagesearch.gateway.v1.DeleteImagesResponse\"\x0e\xca\xdb\x18\n\n\x01\x02\x12\x05index\x12m\n\x08GetImage\x12\'.imagesearch.gateway.v1.GetImageRequest\x1a(.imagesearch.gateway.v1.GetImageResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12\x82\x01\n\x0fGetImageContent\x12..imagesearch.gateway.v1.GetImageContentRequest\x1a/.imagesearch.gateway.v1.GetImageContentResponse\"\x0e\xca\xdb\x18\n\n\x01\x01\x12\x05index\x12r\n\tGetStatus\x12(.imagesearch.gateway.v1.GetStatusRequest\x1a).imagesearch.gateway.v1.GetStatusResponse\"\x10\xca\xdb\x18\x0c\n\x03\x01\x02\x03\x12\x05index\x12z\n\x0eGetDiagnostics\x12-.imagesearch.gateway.v1.GetDiagnosticsRequest\x1a..imagesearch.gateway.v1.GetDiagnosticsResponse\"\t\xca\xdb\x18\x05\n\x01\x03\x18\x01\x12s\n\x0bListIndexes\x12*.imagesearch.gateway.v1.ListIndexesRequest\x1a+.imagesearch.gateway.v1.ListIndexesResponse\"\x0b\xca\xdb\x18\x07\n\x03\x01\x02\x03 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagesearch.gateway.v1.image_search_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SEARCHBYIMAGEREQUEST'].fields_by_name['image']._loaded_options = None
+  _globals['_SEARCHBYIMAGEREQUEST'].fields_by_name['image']._serialized_options = b'\320\333\030\001'
   _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_IMAGEUPLOAD'].fields_by_name['content']._loaded_options = None
+  _globals['_IMAGEUPLOAD'].fields_by_name['content']._serialized_options = b'\320\333\030\001'
+  _globals['_GETIMAGECONTENTRESPONSE'].fields_by_name['content']._loaded_options = None
+  _globals['_GETIMAGECONTENTRESPONSE'].fields_by_name['content']._serialized_options = b'\320\333\030\001'
   _globals['_IMAGESEARCHSERVICE'].methods_by_name['SearchByImage']._loaded_options = None
   _globals['_IMAGESEARCHSERVICE'].methods_by_name['SearchByImage']._serialized_options = b'\312\333\030\n\n\001\001\022\005index'
   _globals['_IMAGESEARCHSERVICE'].methods_by_name['SearchByText']._loaded_options = None
@@ -79,54 +86,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGESEARCHSERVICE'].methods_by_name['GetDiagnostics']._serialized_options = b'\312\333\030\005\n\001\003\030\001'
   _globals['_IMAGESEARCHSERVICE'].methods_by_name['ListIndexes']._loaded_options = None
   _globals['_IMAGESEARCHSERVICE'].methods_by_name['ListIndexes']._serialized_options = b'\312\333\030\007\n\003\001\002\003 \001'
-  _globals['_IMAGEVARIANT']._serialized_start=3355
-  _globals['_IMAGEVARIANT']._serialized_end=3457
-  _globals['_SEARCHBYIMAGEREQUEST']._serialized_start=371
-  _globals['_SEARCHBYIMAGEREQUEST']._serialized_end=728
-  _globals['_SEARCHBYIMAGERESPONSE']._serialized_start=730
-  _globals['_SEARCHBYIMAGERESPONSE']._serialized_end=833
-  _globals['_SEARCHBYTEXTREQUEST']._serialized_start=836
-  _globals['_SEARCHBYTEXTREQUEST']._serialized_end=1096
-  _globals['_SEARCHBYTEXTRESPONSE']._serialized_start=1098
-  _globals['_SEARCHBYTEXTRESPONSE']._serialized_end=1219
-  _globals['_IMAGEUPLOAD']._serialized_start=1222
-  _globals['_IMAGEUPLOAD']._serialized_end=1530
-  _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._serialized_start=1481
-  _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._serialized_end=1530
-  _globals['_INDEXEDIMAGE']._serialized_start=1532
-  _globals['_INDEXEDIMAGE']._serialized_end=1619
-  _globals['_INDEXIMAGESREQUEST']._serialized_start=1621
-  _globals['_INDEXIMAGESREQUEST']._serialized_end=1728
-  _globals['_INDEXIMAGESRESPONSE']._serialized_start=1731
-  _globals['_INDEXIMAGESRESPONSE']._serialized_end=1876
-  _globals['_INDEXIMAGEREQUEST']._serialized_start=1879
-  _globals['_INDEXIMAGEREQUEST']._serialized_end=2020
-  _globals['_INDEXIMAGERESPONSE']._serialized_start=2022
-  _globals['_INDEXIMAGERESPONSE']._serialized_end=2097
-  _globals['_DELETEIMAGESREQUEST']._serialized_start=2099
-  _globals['_DELETEIMAGESREQUEST']._serialized_end=2209
-  _globals['_DELETEIMAGESRESPONSE']._serialized_start=2211
-  _globals['_DELETEIMAGESRESPONSE']._serialized_end=2287
-  _globals['_GETIMAGEREQUEST']._serialized_start=2289
-  _globals['_GETIMAGEREQUEST']._serialized_end=2339
-  _globals['_GETIMAGERESPONSE']._serialized_start=2341
-  _globals['_GETIMAGERESPONSE']._serialized_end=2407
-  _globals['_GETIMAGECONTENTREQUEST']._serialized_start=2409
-  _globals['_GETIMAGECONTENTREQUEST']._serialized_end=2521
-  _globals['_GETIMAGECONTENTRESPONSE']._serialized_start=2523
-  _globals['_GETIMAGECONTENTRESPONSE']._serialized_end=2587
-  _globals['_GETSTATUSREQUEST']._serialized_start=2589
-  _globals['_GETSTATUSREQUEST']._serialized_end=2622
-  _globals['_COMPONENTSTATUS']._serialized_start=2624
-  _globals['_COMPONENTSTATUS']._serialized_end=2688
-  _globals['_INDEXSTATUS']._serialized_start=2691
-  _globals['_INDEXSTATUS']._serialized_end=2999
-  _globals['_GETSTATUSRESPONSE']._serialized_start=3002
-  _globals['_GETSTATUSRESPONSE']._serialized_end=3190
-  _globals['_LISTINDEXESREQUEST']._serialized_start=3192
-  _globals['_LISTINDEXESREQUEST']._serialized_end=3251
-  _globals['_LISTINDEXESRESPONSE']._serialized_start=3253
-  _globals['_LISTINDEXESRESPONSE']._serialized_end=3353
-  _globals['_IMAGESEARCHSERVICE']._serialized_start=3460
-  _globals['_IMAGESEARCHSERVICE']._serialized_end=5773
+  _globals['_IMAGEVARIANT']._serialized_start=3409
+  _globals['_IMAGEVARIANT']._serialized_end=3511
+  _globals['_SEARCHBYIMAGEREQUEST']._serialized_start=407
+  _globals['_SEARCHBYIMAGEREQUEST']._serialized_end=770
+  _globals['_SEARCHBYIMAGERESPONSE']._serialized_start=772
+  _globals['_SEARCHBYIMAGERESPONSE']._serialized_end=875
+  _globals['_SEARCHBYTEXTREQUEST']._serialized_start=878
+  _globals['_SEARCHBYTEXTREQUEST']._serialized_end=1138
+  _globals['_SEARCHBYTEXTRESPONSE']._serialized_start=1140
+  _globals['_SEARCHBYTEXTRESPONSE']._serialized_end=1261
+  _globals['_IMAGEUPLOAD']._serialized_start=1264
+  _globals['_IMAGEUPLOAD']._serialized_end=1578
+  _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._serialized_start=1529
+  _globals['_IMAGEUPLOAD_ATTRIBUTESENTRY']._serialized_end=1578
+  _globals['_INDEXEDIMAGE']._serialized_start=1580
+  _globals['_INDEXEDIMAGE']._serialized_end=1667
+  _globals['_INDEXIMAGESREQUEST']._serialized_start=1669
+  _globals['_INDEXIMAGESREQUEST']._serialized_end=1776
+  _globals['_INDEXIMAGESRESPONSE']._serialized_start=1779
+  _globals['_INDEXIMAGESRESPONSE']._serialized_end=1924
+  _globals['_INDEXIMAGEREQUEST']._serialized_start=1927
+  _globals['_INDEXIMAGEREQUEST']._serialized_end=2068
+  _globals['_INDEXIMAGERESPONSE']._serialized_start=2070
+  _globals['_INDEXIMAGERESPONSE']._serialized_end=2145
+  _globals['_DELETEIMAGESREQUEST']._serialized_start=2147
+  _globals['_DELETEIMAGESREQUEST']._serialized_end=2257
+  _globals['_DELETEIMAGESRESPONSE']._serialized_start=2259
+  _globals['_DELETEIMAGESRESPONSE']._serialized_end=2335
+  _globals['_GETIMAGEREQUEST']._serialized_start=2337
+  _globals['_GETIMAGEREQUEST']._serialized_end=2387
+  _globals['_GETIMAGERESPONSE']._serialized_start=2389
+  _globals['_GETIMAGERESPONSE']._serialized_end=2455
+  _globals['_GETIMAGECONTENTREQUEST']._serialized_start=2457
+  _globals['_GETIMAGECONTENTREQUEST']._serialized_end=2569
+  _globals['_GETIMAGECONTENTRESPONSE']._serialized_start=2571
+  _globals['_GETIMAGECONTENTRESPONSE']._serialized_end=2641
+  _globals['_GETSTATUSREQUEST']._serialized_start=2643
+  _globals['_GETSTATUSREQUEST']._serialized_end=2676
+  _globals['_COMPONENTSTATUS']._serialized_start=2678
+  _globals['_COMPONENTSTATUS']._serialized_end=2742
+  _globals['_INDEXSTATUS']._serialized_start=2745
+  _globals['_INDEXSTATUS']._serialized_end=3053
+  _globals['_GETSTATUSRESPONSE']._serialized_start=3056
+  _globals['_GETSTATUSRESPONSE']._serialized_end=3244
+  _globals['_LISTINDEXESREQUEST']._serialized_start=3246
+  _globals['_LISTINDEXESREQUEST']._serialized_end=3305
+  _globals['_LISTINDEXESRESPONSE']._serialized_start=3307
+  _globals['_LISTINDEXESRESPONSE']._serialized_end=3407
+  _globals['_IMAGESEARCHSERVICE']._serialized_start=3514
+  _globals['_IMAGESEARCHSERVICE']._serialized_end=5827
 # @@protoc_insertion_point(module_scope)

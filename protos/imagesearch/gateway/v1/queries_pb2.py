@@ -22,36 +22,39 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from imagesearch.common.v1 import images_pb2 as imagesearch_dot_common_dot_v1_dot_images__pb2
 from imagesearch.common.v1 import types_pb2 as imagesearch_dot_common_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$imagesearch/gateway/v1/queries.proto\x12\x16imagesearch.gateway.v1\x1a!imagesearch/common/v1/types.proto\"?\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05right\x18\x03 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x02\"D\n\x08PixelBox\x12\x0c\n\x04left\x18\x01 \x01(\x05\x12\x0b\n\x03top\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"q\n\x06Region\x12*\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1b.imagesearch.gateway.v1.BoxH\x00\x12\x32\n\x06pixels\x18\x02 \x01(\x0b\x32 .imagesearch.gateway.v1.PixelBoxH\x00\x42\x07\n\x05shape\"\xda\x01\n\tQueryTerm\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12/\n\x06vector\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.VectorH\x00\x12.\n\x06region\x18\x06 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.Region\x12\x13\n\x06weight\x18\x07 \x01(\x02H\x01\x88\x01\x01\x42\x08\n\x06sourceB\t\n\x07_weight\"\xcb\x03\n\x13SearchImagesRequest\x12\x30\n\x05terms\x18\x01 \x03(\x0b\x32!.imagesearch.gateway.v1.QueryTerm\x12\r\n\x05index\x18\x02 \x01(\t\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x14\n\x0clucene_query\x18\x06 \x01(\t\x12\x0e\n\x06\x66ields\x18\x07 \x03(\t\x12\x16\n\tmin_score\x18\x08 \x01(\x02H\x02\x88\x01\x01\x12\x1a\n\rmin_relevance\x18\t \x01(\x02H\x03\x88\x01\x01\x12\x16\n\x0ewith_relevance\x18\n \x01(\x08\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\x0b \x03(\t\x12\x11\n\tpage_size\x18\x0c \x01(\x05\x12\x12\n\npage_token\x18\r \x01(\t\x12\x15\n\rfold_versions\x18\x0e \x01(\x08\x12\x0f\n\x07\x65xplain\x18\x0f \x01(\x08\x12\r\n\x05\x65xact\x18\x10 \x01(\x08\x42\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_scoreB\x10\n\x0e_min_relevance\"C\n\tTermScore\x12\x0c\n\x04term\x18\x01 \x01(\x05\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x02\"\xc5\x01\n\x0cSearchResult\x12.\n\x05image\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x16\n\trelevance\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x36\n\x0b\x65xplanation\x18\x04 \x03(\x0b\x32!.imagesearch.gateway.v1.TermScore\x12\x18\n\x10\x66olded_image_ids\x18\x05 \x03(\tB\x0c\n\n_relevance\"*\n\nFacetValue\x12\r\n\x05value\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"J\n\x05\x46\x61\x63\x65t\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x32\n\x06values\x18\x02 \x03(\x0b\x32\".imagesearch.gateway.v1.FacetValue\"U\n\nBackground\x12\x13\n\x0bsample_size\x18\x01 \x01(\x05\x12\x0e\n\x06median\x18\x02 \x01(\x02\x12\x0e\n\x06spread\x18\x03 \x01(\x02\x12\x12\n\neven_score\x18\x04 \x01(\x02\"\xff\x01\n\x14SearchImagesResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResult\x12-\n\x06\x66\x61\x63\x65ts\x18\x02 \x03(\x0b\x32\x1d.imagesearch.gateway.v1.Facet\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x17\n\x0ftruncated_terms\x18\x04 \x03(\x05\x12\x36\n\nbackground\x18\x05 \x01(\x0b\x32\".imagesearch.gateway.v1.Background\x12\x17\n\x0fnothing_matches\x18\x06 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$imagesearch/gateway/v1/queries.proto\x12\x16imagesearch.gateway.v1\x1a\"imagesearch/common/v1/images.proto\x1a!imagesearch/common/v1/types.proto\"?\n\x03\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05right\x18\x03 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x02\"D\n\x08PixelBox\x12\x0c\n\x04left\x18\x01 \x01(\x05\x12\x0b\n\x03top\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"q\n\x06Region\x12*\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1b.imagesearch.gateway.v1.BoxH\x00\x12\x32\n\x06pixels\x18\x02 \x01(\x0b\x32 .imagesearch.gateway.v1.PixelBoxH\x00\x42\x07\n\x05shape\"\xe0\x01\n\tQueryTerm\x12\x15\n\x05image\x18\x01 \x01(\x0c\x42\x04\xd0\xdb\x18\x01H\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12/\n\x06vector\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.VectorH\x00\x12.\n\x06region\x18\x06 \x01(\x0b\x32\x1e.imagesearch.gateway.v1.Region\x12\x13\n\x06weight\x18\x07 \x01(\x02H\x01\x88\x01\x01\x42\x08\n\x06sourceB\t\n\x07_weight\"\xcb\x03\n\x13SearchImagesRequest\x12\x30\n\x05terms\x18\x01 \x03(\x0b\x32!.imagesearch.gateway.v1.QueryTerm\x12\r\n\x05index\x18\x02 \x01(\t\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0enum_candidates\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x14\n\x0clucene_query\x18\x06 \x01(\t\x12\x0e\n\x06\x66ields\x18\x07 \x03(\t\x12\x16\n\tmin_score\x18\x08 \x01(\x02H\x02\x88\x01\x01\x12\x1a\n\rmin_relevance\x18\t \x01(\x02H\x03\x88\x01\x01\x12\x16\n\x0ewith_relevance\x18\n \x01(\x08\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\x0b \x03(\t\x12\x11\n\tpage_size\x18\x0c \x01(\x05\x12\x12\n\npage_token\x18\r \x01(\t\x12\x15\n\rfold_versions\x18\x0e \x01(\x08\x12\x0f\n\x07\x65xplain\x18\x0f \x01(\x08\x12\r\n\x05\x65xact\x18\x10 \x01(\x08\x42\x04\n\x02_kB\x11\n\x0f_num_candidatesB\x0c\n\n_min_scoreB\x10\n\x0e_min_relevance\"C\n\tTermScore\x12\x0c\n\x04term\x18\x01 \x01(\x05\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x02\"\xc5\x01\n\x0cSearchResult\x12.\n\x05image\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x16\n\trelevance\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x36\n\x0b\x65xplanation\x18\x04 \x03(\x0b\x32!.imagesearch.gateway.v1.TermScore\x12\x18\n\x10\x66olded_image_ids\x18\x05 \x03(\tB\x0c\n\n_relevance\"*\n\nFacetValue\x12\r\n\x05value\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"J\n\x05\x46\x61\x63\x65t\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x32\n\x06values\x18\x02 \x03(\x0b\x32\".imagesearch.gateway.v1.FacetValue\"U\n\nBackground\x12\x13\n\x0bsample_size\x18\x01 \x01(\x05\x12\x0e\n\x06median\x18\x02 \x01(\x02\x12\x0e\n\x06spread\x18\x03 \x01(\x02\x12\x12\n\neven_score\x18\x04 \x01(\x02\"\xff\x01\n\x14SearchImagesResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.imagesearch.gateway.v1.SearchResult\x12-\n\x06\x66\x61\x63\x65ts\x18\x02 \x03(\x0b\x32\x1d.imagesearch.gateway.v1.Facet\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x17\n\x0ftruncated_terms\x18\x04 \x03(\x05\x12\x36\n\nbackground\x18\x05 \x01(\x0b\x32\".imagesearch.gateway.v1.Background\x12\x17\n\x0fnothing_matches\x18\x06 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagesearch.gateway.v1.queries_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BOX']._serialized_start=99
-  _globals['_BOX']._serialized_end=162
-  _globals['_PIXELBOX']._serialized_start=164
-  _globals['_PIXELBOX']._serialized_end=232
-  _globals['_REGION']._serialized_start=234
-  _globals['_REGION']._serialized_end=347
-  _globals['_QUERYTERM']._serialized_start=350
-  _globals['_QUERYTERM']._serialized_end=568
-  _globals['_SEARCHIMAGESREQUEST']._serialized_start=571
-  _globals['_SEARCHIMAGESREQUEST']._serialized_end=1030
-  _globals['_TERMSCORE']._serialized_start=1032
-  _globals['_TERMSCORE']._serialized_end=1099
-  _globals['_SEARCHRESULT']._serialized_start=1102
-  _globals['_SEARCHRESULT']._serialized_end=1299
-  _globals['_FACETVALUE']._serialized_start=1301
-  _globals['_FACETVALUE']._serialized_end=1343
-  _globals['_FACET']._serialized_start=1345
-  _globals['_FACET']._serialized_end=1419
-  _globals['_BACKGROUND']._serialized_start=1421
-  _globals['_BACKGROUND']._serialized_end=1506
-  _globals['_SEARCHIMAGESRESPONSE']._serialized_start=1509
-  _globals['_SEARCHIMAGESRESPONSE']._serialized_end=1764
+  _globals['_QUERYTERM'].fields_by_name['image']._loaded_options = None
+  _globals['_QUERYTERM'].fields_by_name['image']._serialized_options = b'\320\333\030\001'
+  _globals['_BOX']._serialized_start=135
+  _globals['_BOX']._serialized_end=198
+  _globals['_PIXELBOX']._serialized_start=200
+  _globals['_PIXELBOX']._serialized_end=268
+  _globals['_REGION']._serialized_start=270
+  _globals['_REGION']._serialized_end=383
+  _globals['_QUERYTERM']._serialized_start=386
+  _globals['_QUERYTERM']._serialized_end=610
+  _globals['_SEARCHIMAGESREQUEST']._serialized_start=613
+  _globals['_SEARCHIMAGESREQUEST']._serialized_end=1072
+  _globals['_TERMSCORE']._serialized_start=1074
+  _globals['_TERMSCORE']._serialized_end=1141
+  _globals['_SEARCHRESULT']._serialized_start=1144
+  _globals['_SEARCHRESULT']._serialized_end=1341
+  _globals['_FACETVALUE']._serialized_start=1343
+  _globals['_FACETVALUE']._serialized_end=1385
+  _globals['_FACET']._serialized_start=1387
+  _globals['_FACET']._serialized_end=1461
+  _globals['_BACKGROUND']._serialized_start=1463
+  _globals['_BACKGROUND']._serialized_end=1548
+  _globals['_SEARCHIMAGESRESPONSE']._serialized_start=1551
+  _globals['_SEARCHIMAGESRESPONSE']._serialized_end=1806
 # @@protoc_insertion_point(module_scope)

@@ -23,43 +23,48 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from imagesearch.common.v1 import images_pb2 as imagesearch_dot_common_dot_v1_dot_images__pb2
 from imagesearch.common.v1 import types_pb2 as imagesearch_dot_common_dot_v1_dot_types__pb2
 from imagesearch.gateway.v1 import queries_pb2 as imagesearch_dot_gateway_dot_v1_dot_queries__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%imagesearch/gateway/v1/versions.proto\x12\x16imagesearch.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!imagesearch/common/v1/types.proto\x1a$imagesearch/gateway/v1/queries.proto\"\xd8\x03\n\x07Version\x12.\n\x05image\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12\x32\n\x08relation\x18\x02 \x01(\x0e\x32 .imagesearch.gateway.v1.Relation\x12\x33\n\trelations\x18\x03 \x03(\x0e\x32 .imagesearch.gateway.v1.Relation\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x15\n\rquery_overlap\x18\x05 \x01(\x02\x12\x15\n\rimage_overlap\x18\x06 \x01(\x02\x12.\n\tquery_box\x18\x07 \x01(\x0b\x32\x1b.imagesearch.gateway.v1.Box\x12.\n\timage_box\x18\x08 \x01(\x0b\x32\x1b.imagesearch.gateway.v1.Box\x12\x32\n\rchanged_boxes\x18\t \x03(\x0b\x32\x1b.imagesearch.gateway.v1.Box\x12\x18\n\x10rotation_degrees\x18\n \x01(\x02\x12\x12\n\nhomography\x18\x0b \x03(\x02\x12\r\n\x05score\x18\x0c \x01(\x02\x12\x0f\n\x07largest\x18\r \x01(\x08\x12\x10\n\x08\x65\x61rliest\x18\x0e \x01(\x08\"\x81\x02\n\x13\x46indVersionsRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x1b\n\x0emax_candidates\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0emin_confidence\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\x0e\n\x06\x66ields\x18\x08 \x03(\tB\x08\n\x06sourceB\x11\n\x0f_max_candidatesB\x11\n\x0f_min_confidence\"\xa4\x01\n\x14\x46indVersionsResponse\x12\x31\n\x08versions\x18\x01 \x03(\x0b\x32\x1f.imagesearch.gateway.v1.Version\x12\x17\n\x0f\x63\x61ndidate_count\x18\x02 \x01(\x05\x12\x15\n\rskipped_count\x18\x03 \x01(\x05\x12\x13\n\x0bquery_width\x18\x04 \x01(\x05\x12\x14\n\x0cquery_height\x18\x05 \x01(\x05\"\xe9\x01\n\x0eSourceSighting\x12-\n\x06source\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.Source\x12/\n\x0b\x65\x61rliest_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\x32\n\x08relation\x18\x04 \x01(\x0e\x32 .imagesearch.gateway.v1.Relation\x12\x12\n\nconfidence\x18\x05 \x01(\x02\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\"\xef\x01\n\x11\x46indSourceRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x1b\n\x0emax_candidates\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0emin_confidence\x18\x07 \x01(\x02H\x02\x88\x01\x01\x42\x08\n\x06sourceB\x11\n\x0f_max_candidatesB\x11\n\x0f_min_confidence\"\x81\x01\n\x12\x46indSourceResponse\x12\x39\n\tsightings\x18\x01 \x03(\x0b\x32&.imagesearch.gateway.v1.SourceSighting\x12\x30\n\x07largest\x18\x02 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\"\xf4\x01\n\x15\x46indDuplicatesRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12-\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0f\n\x07scan_id\x18\x03 \x01(\t\x12\x1b\n\x0emin_confidence\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1a\n\rmax_neighbors\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12.\n\x04keep\x18\x06 \x01(\x0e\x32 .imagesearch.gateway.v1.KeepRuleB\x11\n\x0f_min_confidenceB\x10\n\x0e_max_neighbors\"y\n\x0cScanProgress\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\x12\x15\n\rchecked_count\x18\x02 \x01(\x03\x12\x13\n\x0btotal_count\x18\x03 \x01(\x03\x12\x16\n\x0e\x63ompared_pairs\x18\x04 \x01(\x03\x12\x14\n\x0cproven_pairs\x18\x05 \x01(\x03\"\x88\x01\n\x0e\x44uplicateImage\x12.\n\x05image\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12\x32\n\x08relation\x18\x02 \x01(\x0e\x32 .imagesearch.gateway.v1.Relation\x12\x12\n\nconfidence\x18\x03 \x01(\x02\"z\n\x0e\x44uplicateGroup\x12\x36\n\x06images\x18\x01 \x03(\x0b\x32&.imagesearch.gateway.v1.DuplicateImage\x12\x15\n\rkeep_image_id\x18\x02 \x01(\t\x12\x19\n\x11reclaimable_bytes\x18\x03 \x01(\x03\"n\n\x10\x44uplicateSummary\x12\x13\n\x0bgroup_count\x18\x01 \x01(\x03\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x19\n\x11reclaimable_bytes\x18\x03 \x01(\x03\x12\x15\n\rskipped_count\x18\x04 \x01(\x03\"\xd1\x01\n\x16\x46indDuplicatesResponse\x12\x38\n\x08progress\x18\x01 \x01(\x0b\x32$.imagesearch.gateway.v1.ScanProgressH\x00\x12\x37\n\x05group\x18\x02 \x01(\x0b\x32&.imagesearch.gateway.v1.DuplicateGroupH\x00\x12;\n\x07summary\x18\x03 \x01(\x0b\x32(.imagesearch.gateway.v1.DuplicateSummaryH\x00\x42\x07\n\x05\x65vent*\xf2\x02\n\x08Relation\x12\x18\n\x14RELATION_UNSPECIFIED\x10\x00\x12\x1c\n\x18RELATION_IDENTICAL_BYTES\x10\x01\x12\x1d\n\x19RELATION_IDENTICAL_PIXELS\x10\x02\x12\x14\n\x10RELATION_RESIZED\x10\x03\x12\x19\n\x15RELATION_RECOMPRESSED\x10\x04\x12\x14\n\x10RELATION_CROPPED\x10\x05\x12\x12\n\x0eRELATION_WIDER\x10\x06\x12\x13\n\x0fRELATION_PADDED\x10\x07\x12\x15\n\x11RELATION_OVERLAID\x10\x08\x12\x17\n\x13RELATION_RECOLOURED\x10\t\x12\x16\n\x12RELATION_GREYSCALE\x10\n\x12\x15\n\x11RELATION_MIRRORED\x10\x0b\x12\x14\n\x10RELATION_ROTATED\x10\x0c\x12\x14\n\x10RELATION_COLLAGE\x10\r\x12\x14\n\x10RELATION_BLURRED\x10\x0e*R\n\x08KeepRule\x12\x19\n\x15KEEP_RULE_UNSPECIFIED\x10\x00\x12\x15\n\x11KEEP_RULE_LARGEST\x10\x01\x12\x14\n\x10KEEP_RULE_OLDEST\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%imagesearch/gateway/v1/versions.proto\x12\x16imagesearch.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"imagesearch/common/v1/images.proto\x1a!imagesearch/common/v1/types.proto\x1a$imagesearch/gateway/v1/queries.proto\"\xd8\x03\n\x07Version\x12.\n\x05image\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12\x32\n\x08relation\x18\x02 \x01(\x0e\x32 .imagesearch.gateway.v1.Relation\x12\x33\n\trelations\x18\x03 \x03(\x0e\x32 .imagesearch.gateway.v1.Relation\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x15\n\rquery_overlap\x18\x05 \x01(\x02\x12\x15\n\rimage_overlap\x18\x06 \x01(\x02\x12.\n\tquery_box\x18\x07 \x01(\x0b\x32\x1b.imagesearch.gateway.v1.Box\x12.\n\timage_box\x18\x08 \x01(\x0b\x32\x1b.imagesearch.gateway.v1.Box\x12\x32\n\rchanged_boxes\x18\t \x03(\x0b\x32\x1b.imagesearch.gateway.v1.Box\x12\x18\n\x10rotation_degrees\x18\n \x01(\x02\x12\x12\n\nhomography\x18\x0b \x03(\x02\x12\r\n\x05score\x18\x0c \x01(\x02\x12\x0f\n\x07largest\x18\r \x01(\x08\x12\x10\n\x08\x65\x61rliest\x18\x0e \x01(\x08\"\x87\x02\n\x13\x46indVersionsRequest\x12\x15\n\x05image\x18\x01 \x01(\x0c\x42\x04\xd0\xdb\x18\x01H\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x1b\n\x0emax_candidates\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0emin_confidence\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\x0e\n\x06\x66ields\x18\x08 \x03(\tB\x08\n\x06sourceB\x11\n\x0f_max_candidatesB\x11\n\x0f_min_confidence\"\xa4\x01\n\x14\x46indVersionsResponse\x12\x31\n\x08versions\x18\x01 \x03(\x0b\x32\x1f.imagesearch.gateway.v1.Version\x12\x17\n\x0f\x63\x61ndidate_count\x18\x02 \x01(\x05\x12\x15\n\rskipped_count\x18\x03 \x01(\x05\x12\x13\n\x0bquery_width\x18\x04 \x01(\x05\x12\x14\n\x0cquery_height\x18\x05 \x01(\x05\"\xe9\x01\n\x0eSourceSighting\x12-\n\x06source\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.Source\x12/\n\x0b\x65\x61rliest_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\x32\n\x08relation\x18\x04 \x01(\x0e\x32 .imagesearch.gateway.v1.Relation\x12\x12\n\nconfidence\x18\x05 \x01(\x02\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\"\xf5\x01\n\x11\x46indSourceRequest\x12\x15\n\x05image\x18\x01 \x01(\x0c\x42\x04\xd0\xdb\x18\x01H\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x12\n\x08image_id\x18\x03 \x01(\tH\x00\x12\r\n\x05index\x18\x04 \x01(\t\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x1b\n\x0emax_candidates\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0emin_confidence\x18\x07 \x01(\x02H\x02\x88\x01\x01\x42\x08\n\x06sourceB\x11\n\x0f_max_candidatesB\x11\n\x0f_min_confidence\"\x81\x01\n\x12\x46indSourceResponse\x12\x39\n\tsightings\x18\x01 \x03(\x0b\x32&.imagesearch.gateway.v1.SourceSighting\x12\x30\n\x07largest\x18\x02 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\"\xf4\x01\n\x15\x46indDuplicatesRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12-\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Filter\x12\x0f\n\x07scan_id\x18\x03 \x01(\t\x12\x1b\n\x0emin_confidence\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1a\n\rmax_neighbors\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12.\n\x04keep\x18\x06 \x01(\x0e\x32 .imagesearch.gateway.v1.KeepRuleB\x11\n\x0f_min_confidenceB\x10\n\x0e_max_neighbors\"y\n\x0cScanProgress\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\x12\x15\n\rchecked_count\x18\x02 \x01(\x03\x12\x13\n\x0btotal_count\x18\x03 \x01(\x03\x12\x16\n\x0e\x63ompared_pairs\x18\x04 \x01(\x03\x12\x14\n\x0cproven_pairs\x18\x05 \x01(\x03\"\x88\x01\n\x0e\x44uplicateImage\x12.\n\x05image\x18\x01 \x01(\x0b\x32\x1f.imagesearch.common.v1.Document\x12\x32\n\x08relation\x18\x02 \x01(\x0e\x32 .imagesearch.gateway.v1.Relation\x12\x12\n\nconfidence\x18\x03 \x01(\x02\"z\n\x0e\x44uplicateGroup\x12\x36\n\x06images\x18\x01 \x03(\x0b\x32&.imagesearch.gateway.v1.DuplicateImage\x12\x15\n\rkeep_image_id\x18\x02 \x01(\t\x12\x19\n\x11reclaimable_bytes\x18\x03 \x01(\x03\"n\n\x10\x44uplicateSummary\x12\x13\n\x0bgroup_count\x18\x01 \x01(\x03\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x19\n\x11reclaimable_bytes\x18\x03 \x01(\x03\x12\x15\n\rskipped_count\x18\x04 \x01(\x03\"\xd1\x01\n\x16\x46indDuplicatesResponse\x12\x38\n\x08progress\x18\x01 \x01(\x0b\x32$.imagesearch.gateway.v1.ScanProgressH\x00\x12\x37\n\x05group\x18\x02 \x01(\x0b\x32&.imagesearch.gateway.v1.DuplicateGroupH\x00\x12;\n\x07summary\x18\x03 \x01(\x0b\x32(.imagesearch.gateway.v1.DuplicateSummaryH\x00\x42\x07\n\x05\x65vent*\xf2\x02\n\x08Relation\x12\x18\n\x14RELATION_UNSPECIFIED\x10\x00\x12\x1c\n\x18RELATION_IDENTICAL_BYTES\x10\x01\x12\x1d\n\x19RELATION_IDENTICAL_PIXELS\x10\x02\x12\x14\n\x10RELATION_RESIZED\x10\x03\x12\x19\n\x15RELATION_RECOMPRESSED\x10\x04\x12\x14\n\x10RELATION_CROPPED\x10\x05\x12\x12\n\x0eRELATION_WIDER\x10\x06\x12\x13\n\x0fRELATION_PADDED\x10\x07\x12\x15\n\x11RELATION_OVERLAID\x10\x08\x12\x17\n\x13RELATION_RECOLOURED\x10\t\x12\x16\n\x12RELATION_GREYSCALE\x10\n\x12\x15\n\x11RELATION_MIRRORED\x10\x0b\x12\x14\n\x10RELATION_ROTATED\x10\x0c\x12\x14\n\x10RELATION_COLLAGE\x10\r\x12\x14\n\x10RELATION_BLURRED\x10\x0e*R\n\x08KeepRule\x12\x19\n\x15KEEP_RULE_UNSPECIFIED\x10\x00\x12\x15\n\x11KEEP_RULE_LARGEST\x10\x01\x12\x14\n\x10KEEP_RULE_OLDEST\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagesearch.gateway.v1.versions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RELATION']._serialized_start=2641
-  _globals['_RELATION']._serialized_end=3011
-  _globals['_KEEPRULE']._serialized_start=3013
-  _globals['_KEEPRULE']._serialized_end=3095
-  _globals['_VERSION']._serialized_start=172
-  _globals['_VERSION']._serialized_end=644
-  _globals['_FINDVERSIONSREQUEST']._serialized_start=647
-  _globals['_FINDVERSIONSREQUEST']._serialized_end=904
-  _globals['_FINDVERSIONSRESPONSE']._serialized_start=907
-  _globals['_FINDVERSIONSRESPONSE']._serialized_end=1071
-  _globals['_SOURCESIGHTING']._serialized_start=1074
-  _globals['_SOURCESIGHTING']._serialized_end=1307
-  _globals['_FINDSOURCEREQUEST']._serialized_start=1310
-  _globals['_FINDSOURCEREQUEST']._serialized_end=1549
-  _globals['_FINDSOURCERESPONSE']._serialized_start=1552
-  _globals['_FINDSOURCERESPONSE']._serialized_end=1681
-  _globals['_FINDDUPLICATESREQUEST']._serialized_start=1684
-  _globals['_FINDDUPLICATESREQUEST']._serialized_end=1928
-  _globals['_SCANPROGRESS']._serialized_start=1930
-  _globals['_SCANPROGRESS']._serialized_end=2051
-  _globals['_DUPLICATEIMAGE']._serialized_start=2054
-  _globals['_DUPLICATEIMAGE']._serialized_end=2190
-  _globals['_DUPLICATEGROUP']._serialized_start=2192
-  _globals['_DUPLICATEGROUP']._serialized_end=2314
-  _globals['_DUPLICATESUMMARY']._serialized_start=2316
-  _globals['_DUPLICATESUMMARY']._serialized_end=2426
-  _globals['_FINDDUPLICATESRESPONSE']._serialized_start=2429
-  _globals['_FINDDUPLICATESRESPONSE']._serialized_end=2638
+  _globals['_FINDVERSIONSREQUEST'].fields_by_name['image']._loaded_options = None
+  _globals['_FINDVERSIONSREQUEST'].fields_by_name['image']._serialized_options = b'\320\333\030\001'
+  _globals['_FINDSOURCEREQUEST'].fields_by_name['image']._loaded_options = None
+  _globals['_FINDSOURCEREQUEST'].fields_by_name['image']._serialized_options = b'\320\333\030\001'
+  _globals['_RELATION']._serialized_start=2689
+  _globals['_RELATION']._serialized_end=3059
+  _globals['_KEEPRULE']._serialized_start=3061
+  _globals['_KEEPRULE']._serialized_end=3143
+  _globals['_VERSION']._serialized_start=208
+  _globals['_VERSION']._serialized_end=680
+  _globals['_FINDVERSIONSREQUEST']._serialized_start=683
+  _globals['_FINDVERSIONSREQUEST']._serialized_end=946
+  _globals['_FINDVERSIONSRESPONSE']._serialized_start=949
+  _globals['_FINDVERSIONSRESPONSE']._serialized_end=1113
+  _globals['_SOURCESIGHTING']._serialized_start=1116
+  _globals['_SOURCESIGHTING']._serialized_end=1349
+  _globals['_FINDSOURCEREQUEST']._serialized_start=1352
+  _globals['_FINDSOURCEREQUEST']._serialized_end=1597
+  _globals['_FINDSOURCERESPONSE']._serialized_start=1600
+  _globals['_FINDSOURCERESPONSE']._serialized_end=1729
+  _globals['_FINDDUPLICATESREQUEST']._serialized_start=1732
+  _globals['_FINDDUPLICATESREQUEST']._serialized_end=1976
+  _globals['_SCANPROGRESS']._serialized_start=1978
+  _globals['_SCANPROGRESS']._serialized_end=2099
+  _globals['_DUPLICATEIMAGE']._serialized_start=2102
+  _globals['_DUPLICATEIMAGE']._serialized_end=2238
+  _globals['_DUPLICATEGROUP']._serialized_start=2240
+  _globals['_DUPLICATEGROUP']._serialized_end=2362
+  _globals['_DUPLICATESUMMARY']._serialized_start=2364
+  _globals['_DUPLICATESUMMARY']._serialized_end=2474
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_start=2477
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_end=2686
 # @@protoc_insertion_point(module_scope)
