@@ -3,6 +3,7 @@
 from gateway.server import serve
 from gateway.settings import Settings
 from service_kit.server import run
+from service_kit.settings import read
 
 if __name__ == "__main__":
-    run(serve, Settings, "gateway")
+    run(serve, read(Settings), "gateway")

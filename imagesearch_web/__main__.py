@@ -3,6 +3,7 @@
 from imagesearch_web.server import serve
 from imagesearch_web.settings import Settings
 from service_kit.server import run
+from service_kit.settings import read
 
 if __name__ == "__main__":
-    run(serve, Settings, "imagesearch_web")
+    run(serve, read(Settings), "imagesearch_web")

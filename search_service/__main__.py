@@ -3,6 +3,7 @@
 from search_service.server import serve
 from search_service.settings import Settings
 from service_kit.server import run
+from service_kit.settings import read
 
 if __name__ == "__main__":
-    run(serve, Settings, "search_service")
+    run(serve, read(Settings), "search_service")

@@ -29,7 +29,7 @@ from service_kit.identity.exposure import warn_if_open
 from service_kit.identity.guard import Guard, open_guard
 from service_kit.image_fields import PixelsOf
 from service_kit.probing import HealthOf, Probe, watch
-from service_kit.settings import ProcessSettings, ServerSettings, read
+from service_kit.settings import ProcessSettings, ServerSettings
 from service_kit.telemetry import configure_logging
 from service_kit.tls.files import CertificateError
 from service_kit.tls.metrics import watch_certificates
@@ -216,12 +216,11 @@ async def stop_signal() -> None:
     await stopped.wait()
 
 
-def run(serve: Callable[[S], Awaitable[None]], settings_class: type[S], service: str) -> None:
+def run(serve: Callable[[S], Awaitable[None]], settings: S, service: str) -> None:
     """Runs a service until it is told to stop.
 
-    Exit status: 0 when stopped, 1 if it cannot start, 2 for bad settings.
+    Exit status: 0 when stopped, 1 if it cannot start.
     """
-    settings = read(settings_class)
     configure_logging(settings.log_level, settings.log_format, service)
     # What libraries made is there to stay: looking for garbage in it, every 700 objects, takes a
     # twentieth of a busy service's time.

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.server import serve
 from gateway.settings import Settings
 from service_kit.server import run
+from service_kit.settings import read
 
 _resolve = socket.getaddrinfo
 
@@ -36,7 +37,7 @@ def main() -> None:
         ]
 
     socket.getaddrinfo = resolve
-    run(serve, Settings, "gateway")
+    run(serve, read(Settings), "gateway")
 
 
 if __name__ == "__main__":
