@@ -39,7 +39,7 @@ def run(plan: Plan, shards: Sequence[str], workers: int) -> tuple[int, int, list
     Returns:
         Images stored, images refused, and the shards that could not be read to their end.
     """
-    available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    available: dict[str, float] = ray.cluster_resources()
     gpus = 1.0 if available.get("GPU", 0) >= 1 else 0.0
     workers = workers or int(available.get("GPU", 0)) or 1
     stored = refused = 0
