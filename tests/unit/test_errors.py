@@ -1,5 +1,6 @@
 """service_kit.errors: statuses that clients can read, and what passes from service to service."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import grpc
@@ -89,6 +90,11 @@ def test_fields_of_another_service_are_renamed_to_the_callers() -> None:
 
 
 class TestDeadlines:
+    @pytest.fixture(autouse=True)
+    def for_no_other_test(self) -> Iterator[None]:
+        yield
+        deadlines.begin(None)
+
     def test_without_a_deadline_the_cap_holds(self) -> None:
         deadlines.begin(None)
 
