@@ -36,6 +36,10 @@ ROOT = Path(__file__).resolve().parent.parent
 HOMES = ROOT / ".imagesearch" / "elasticsearch"
 """Assembled servers, kept between runs."""
 
+if not (os.environ.get("CHAOS") or os.environ.get("SOAK")):
+    # Most nodes live for seconds: half of the work of a start would be to compile for long runs.
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 INDEX_PREFIX = f"test-{os.getpid()}-"
 
 _numbers = itertools.count(1)
@@ -149,6 +153,7 @@ async def gateway_address(
         embedder=embedder_address,
         search=search_address,
         store_url=store_folder.as_uri(),
+        decode_timeout_s=4,
         grace_s=1,
     )
     async with gateway.server.running(settings) as port:

@@ -433,7 +433,7 @@ async def test_memory_is_bounded_while_elasticsearch_is_paused(
     node: ElasticsearchNode, tmp_path: Path
 ) -> None:
     """Four streams push on; what does not fit waits in the clients."""
-    seconds, count = (60, 20_000) if SOAK else (8, 5_000)
+    seconds, count = (60, 20_000) if SOAK else (5, 2_000)
     with running(node.url, tmp_path) as service:
         process = psutil.Process(service.process.pid)
         async with stubs(service) as (indexes, search):
