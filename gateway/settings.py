@@ -110,7 +110,7 @@ class Settings(ServerSettings, DecodingSettings):
     max_image_pixels: PositiveInt = 64_000_000
     """Most pixels an image may have. Not more than the embedder's own."""
 
-    max_request_pixels: PositiveInt = 1_000_000_000
+    max_request_pixels: PositiveInt = 2_000_000_000
     """Most pixels of the images in the requests of calls being answered that are no streams: small
     files may have many. Read from the headers, before anything is decoded. Beyond it calls get
     RESOURCE_EXHAUSTED at once; one request with more is taken alone."""

@@ -51,8 +51,11 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticsearchNode
 async def loaded(
     node: ElasticsearchNode, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[System]:
-    """One of each, the gateway with few places."""
-    settings = {"gateway": {"GATEWAY_MAX_CALLS": str(MAX_CALLS)}}
+    """One of each: the gateway with few places, the embedder with room for large pictures."""
+    settings = {
+        "gateway": {"GATEWAY_MAX_CALLS": str(MAX_CALLS)},
+        "embedder_service": {"EMBEDDER_MAX_REQUEST_PIXELS": "4000000000"},
+    }
     async with System(tmp_path_factory.mktemp("loaded"), node, settings=settings) as loaded:
         yield loaded
 
