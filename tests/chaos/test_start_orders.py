@@ -16,7 +16,6 @@ from tests.chaos.traffic import Questions
 ORDERS = [
     ("gateway", "search_service", "embedder_service", "elasticsearch"),
     ("search_service", "gateway", "elasticsearch", "embedder_service"),
-    ("elasticsearch", "embedder_service", "gateway", "search_service"),
 ]
 if FULL:
     ORDERS = list(permutations((*SERVICES, ELASTICSEARCH)))
