@@ -33,11 +33,8 @@ install: $(VENV)/.run ## Install what `make run` needs into .venv
 run: $(VENV)/.run ## Start everything, index sample photos (or IMAGES=folder), show two searches; Ctrl-C stops
 	@$(BIN)/python -m imagesearch_dev.stack $(if $(IMAGES),--images '$(IMAGES)') $(if $(MODEL),--model '$(MODEL)') $(if $(PORT),--port '$(PORT)')
 
-# Each has an Elasticsearch of its own.
-TEST_PROCESSES ?= 2
-
-test: $(VENV)/.dev ## Run the whole test suite, by TEST_PROCESSES=2 processes
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
+test: $(VENV)/.dev ## Run the whole test suite
+	$(BIN)/python -m pytest
 
 chaos: $(VENV)/.dev ## Break everything at full size (hours), or ONLY=test_kills.py; figures go into JSON=chaos.json
 	CHAOS=1 CHAOS_JSON='$(or $(JSON),chaos.json)' $(BIN)/python -m pytest $(if $(ONLY),tests/chaos/$(ONLY),tests/chaos)

@@ -45,19 +45,6 @@ INDEX_PREFIX = f"test-{os.getpid()}-"
 _numbers = itertools.count(1)
 
 
-TOGETHER = {"chaos", "system", "unit", "web"}
-"""Folders whose tests share what is slow to start, or are quick."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says which tests stay together when they are run by several processes."""
-    for item in items:
-        folder = item.path.parent.name
-        group = folder if folder in TOGETHER else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What commands remember between runs stays apart from what the user's remember."""

@@ -120,7 +120,7 @@ class Stack:
         """Starts it, and waits until it says how to go on."""
         times = self.output.count("Logs:")
         self.process.start()
-        end = time.monotonic() + START_S
+        end = time.monotonic() + 2 * START_S
         while self.output.count("Logs:") == times:
             assert self.process.exit_status() is None, self.output
             assert time.monotonic() < end, self.output
@@ -167,7 +167,9 @@ def stack(stack_folder: Path) -> Iterator[Stack]:
     log = stack_folder.parent / "output.log"
     process = Process("stack", arguments, log=log, env={"ELASTICSEARCH_URL": ""})
     running = Stack(process, f"127.0.0.1:{port}", stack_folder / "samples")
-    running.start()
-    yield running
-    if process.exit_status() is None:
-        running.press_ctrl_c()
+    try:
+        running.start()
+        yield running
+    finally:
+        if process.exit_status() is None:
+            running.press_ctrl_c()

@@ -56,7 +56,7 @@ class TestFile:
         keys_editing.add(file, key)
 
         assert keys_file.read(file).keys == (key,)
-        assert secret.rpartition("_")[2] not in file.read_text()
+        assert secret.split("_", 2)[2] not in file.read_text()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     def test_keeps_the_mode_that_the_operator_gave_it(self, tmp_path: Path) -> None:
