@@ -11,16 +11,13 @@ import grpc
 from service_kit import deadlines
 from service_kit.deadlines import remaining
 from service_kit.errors import (
+    LISTEN_S,
     DeadlineError,
     StoppingError,
     UnavailableError,
     from_rpc_error,
     hides_its_reason,
 )
-
-# A stream that ends in the moment that it is written to hides why. The next one is not written to
-# at once: if it is refused by its headers, as with a wrong key, the askers hear that.
-_LISTEN_S = 0.3
 
 
 class Numbered(Protocol):
@@ -67,7 +64,7 @@ class Multiplexer(Generic[Q, A]):
         seconds = remaining(self._timeout_s)
         if self._stream is None or self._stream.ended:
             hidden = self._stream is not None and self._stream.hides_why
-            listen_s = _LISTEN_S if hidden else 0.0
+            listen_s = LISTEN_S if hidden else 0.0
             self._stream = self._context.run(_Stream, self._open, self._service, listen_s)
         request.request_id = str(next(self._ids))
         try:

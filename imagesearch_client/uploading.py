@@ -18,18 +18,12 @@ from imagesearch_client.errors import (
     from_rpc_error,
     from_status,
 )
+from service_kit.errors import LISTEN_S, hides_its_reason
 
 if TYPE_CHECKING:
     from imagesearch_client.calls import Calls
 
 _LONGEST_PAUSE_S = 5.0
-
-# What gRPC calls it, with INTERNAL, when a stream ends in the moment that it is written to.
-_WRITE_FAILED = "Internal error from Core"
-
-# It hides the reason why the stream ended. So the next one is not written to at once: whoever is
-# refused by the headers then hears why.
-_LISTEN_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -175,7 +169,7 @@ class Uploading:
         self, outgoing: asyncio.Queue[int | None]
     ) -> AsyncIterator[pb.IndexImagesRequest]:
         if self._listen_first:
-            await asyncio.sleep(_LISTEN_S)
+            await asyncio.sleep(LISTEN_S)
         while (number := await outgoing.get()) is not None:
             if (sent := self._unanswered.get(number)) is not None:
                 sent.since = time.monotonic()
@@ -198,7 +192,7 @@ class Uploading:
                 if (outcome := self._answered(answer, later)) is not None:
                     yield outcome
         except grpc.aio.AioRpcError as broken:
-            if (broken.details() or "").startswith(_WRITE_FAILED):
+            if hides_its_reason(broken):
                 self._listen_first = True
                 what = "the stream broke while it was written to"
                 raise UnavailableError(grpc.StatusCode.UNAVAILABLE, what) from broken

@@ -222,6 +222,10 @@ def from_status(status: status_pb2.Status) -> Exception:
 # What gRPC calls it, with INTERNAL, when a stream ends in the moment that it is written to.
 _WRITE_FAILED = "Internal error from Core"
 
+LISTEN_S = 0.3
+"""How long the stream after one that hid its reason is not written to: whoever is refused by the
+headers, as with a wrong key, then hears why."""
+
 
 def hides_its_reason(error: grpc.aio.AioRpcError) -> bool:
     """Whether a stream ended in the moment that it was written to: gRPC does not say why."""

@@ -43,7 +43,7 @@ class Service:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiplexing, "_LISTEN_S", 0.01)
+    monkeypatch.setattr(multiplexing, "LISTEN_S", 0.01)
 
 
 async def test_answers_find_their_questions() -> None:
