@@ -134,16 +134,19 @@ async def in_time(part: str, answer: Awaitable[T]) -> T:
 
 
 async def _backend(
-    name: str, address: str, ask: Callable[[], Awaitable[server_pb.Server]]
+    name: str, address: str, ask: Callable[[], Awaitable[server_pb.GetServerResponse]]
 ) -> pb.BackendDiagnostics:
     told = pb.BackendDiagnostics(name=name, address=address)
     asked_at, began = time.time_ns(), time.perf_counter_ns()
     try:
-        told.server.CopyFrom(await in_time(name, ask()))
+        answer = await in_time(name, ask())
     except (ServiceError, RemoteBugError) as error:
         told.error.CopyFrom(_status(error))
         return told
     taken = time.perf_counter_ns() - began
+    told.server.CopyFrom(answer.server)
+    if answer.HasField("caller"):
+        told.gateway.CopyFrom(answer.caller)
     told.round_trip.FromNanoseconds(taken)
     told.clock_ahead.FromNanoseconds(told.server.time.ToNanoseconds() - asked_at - taken // 2)
     return told

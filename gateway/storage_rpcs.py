@@ -11,7 +11,7 @@ from imagesearch.common.v1 import types_pb2 as types
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
 from gateway import pictures, wire
-from gateway.clients.calls import refused
+from gateway.clients.calls import RefusedError
 from gateway.clients.embedder import EMBEDDER, Embedder
 from gateway.clients.search import SEARCH, Search
 from gateway.errors import ContentNotFoundError
@@ -207,9 +207,9 @@ async def _told(call: Awaitable[T]) -> tuple[T | None, Exception | None]:
         return None, error
 
 
-def _why(service: str, amiss: Exception | None, untold: Exception | None) -> str:
-    """Why a service cannot do its work for us; "": it can, whatever else it does not tell."""
+def _why(service: str, amiss: Exception | None, untold: Exception | None) -> Exception | None:
+    """Why a service cannot do its work for us; None: it can, whatever else it does not tell."""
     for error in (amiss, untold):
         if isinstance(error, RemoteRefusalError):
-            return refused(service, error)
-    return str(amiss or "")
+            return RefusedError(service, error)
+    return amiss

@@ -9,6 +9,7 @@ from imagesearch.embedder.v1 import embedder_service_pb2 as embedder_pb
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 from imagesearch.search.v1 import index_service_pb2 as index_pb
 
+from gateway.clients.calls import RefusedError
 from gateway.indexing import Upload
 from image_kit.decoding import ImageError, ImageLimits, check_length
 from image_kit.naming import check_image_id, check_index_name
@@ -90,20 +91,25 @@ def variant(value: "pb.ImageVariant.ValueType") -> "pb.ImageVariant.ValueType":
 
 
 def status_response(
-    away: Mapping[str, str],
+    away: Mapping[str, Exception | None],
     models: Sequence[embedder_pb.Model],
     index: index_pb.Index | None,
 ) -> pb.GetStatusResponse:
     """Renders the state of the system.
 
     Args:
-        away: The other services, and why each cannot do its work; "" if it can.
+        away: The other services, and why each cannot do its work; None if it can.
         models: The embedder's, the image model first; empty while it is away.
         index: None where there is none, or search_service is away.
     """
     response = pb.GetStatusResponse()
     for name, why in away.items():
-        response.components.add(name=name, serving=not why, detail=why)
+        response.components.add(
+            name=name,
+            serving=why is None,
+            detail="" if why is None else str(why),
+            refuses_gateway=isinstance(why, RefusedError),
+        )
     if models:
         where = f"{models[0].device}, {models[0].dtype}"
         response.components[0].detail = response.components[0].detail or where

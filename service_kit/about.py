@@ -11,6 +11,7 @@ from google.protobuf.descriptor import FileDescriptor
 from imagesearch.common.v1 import server_service_pb2 as pb
 from imagesearch.common.v1 import server_service_pb2_grpc as pb_grpc
 
+from service_kit.identity import callers
 from service_kit.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -45,8 +46,12 @@ class ServerServicer(pb_grpc.ServerServiceServicer):
     async def GetServer(
         self, request: pb.GetServerRequest, context: "Context"
     ) -> pb.GetServerResponse:
-        """Says what this server is and how it is set up."""
-        return pb.GetServerResponse(server=self.describe())
+        """Says what this server is, how it is set up, and what the caller may do."""
+        response = pb.GetServerResponse(server=self.describe())
+        if (caller := callers.current()) is not None:
+            response.caller.scopes.extend(sorted(caller.scopes))  # type: ignore[arg-type]
+            response.caller.indexes.extend(caller.indexes)
+        return response
 
     def describe(self) -> pb.Server:
         """What this server is, with the time it is now."""

@@ -78,6 +78,21 @@ async def check_health(stub: Any, name: str, service: str) -> None:
         raise UnavailableError(f"{service} is not serving")
 
 
+class RefusedError(UnavailableError):
+    """Another service does its work, but not for us.
+
+    Args:
+        service: Name of the service.
+        error: What it said.
+    """
+
+    def __init__(self, service: str, error: RemoteRefusalError) -> None:
+        said = f"{service} refuses the gateway: {error.said}"
+        if error.code is grpc.StatusCode.UNAUTHENTICATED:
+            said = f"{service} asks for a key, and does not know the gateway's"
+        super().__init__(said)
+
+
 class KeyCheck:
     """Finds out whether another service takes our key: health it tells to everybody.
 
@@ -99,7 +114,7 @@ class KeyCheck:
         """Returns unless it is known that the key is not taken; asks every 10 s while it is.
 
         Raises:
-            UnavailableError: It is not.
+            RefusedError: It is not.
         """
         if self._clock() < self._good_until:
             return
@@ -107,14 +122,7 @@ class KeyCheck:
         try:
             await answer_of(self._stub.GetServer, request, self._service, _KEY_S)
         except RemoteRefusalError as error:
-            raise UnavailableError(refused(self._service, error)) from error
+            raise RefusedError(self._service, error) from error
         except (ServiceError, RemoteBugError):
             pass  # whether it can do its work is for its health to say
         self._good_until = self._clock() + _KEY_EVERY_S
-
-
-def refused(service: str, error: RemoteRefusalError) -> str:
-    """Says in words that a service refuses us."""
-    if error.code is grpc.StatusCode.UNAUTHENTICATED:
-        return f"{service} asks for a key, and does not know the gateway's"
-    return f"{service} refuses the gateway: {error.said}"

@@ -125,15 +125,14 @@ class Embedder:
         response = await answer_of(self._stub.ListModels, request, EMBEDDER, self._call_timeout_s)
         return response.models
 
-    async def server(self) -> server_pb.Server:
-        """What it tells of itself.
+    async def server(self) -> server_pb.GetServerResponse:
+        """What it tells of itself, and what it lets us do.
 
         Raises:
             ServiceError: It does not answer.
         """
         request = server_pb.GetServerRequest()
-        response = await answer_of(self._server.GetServer, request, EMBEDDER, self._call_timeout_s)
-        return response.server
+        return await answer_of(self._server.GetServer, request, EMBEDDER, self._call_timeout_s)
 
     async def check(self) -> None:
         """Returns if it can do its work.

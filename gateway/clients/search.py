@@ -177,15 +177,14 @@ class Search:
         request = index_pb.RefreshIndexRequest(name=name)
         await answer_of(self._indexes.RefreshIndex, request, SEARCH, self._call_timeout_s)
 
-    async def server(self) -> server_pb.Server:
-        """What it tells of itself.
+    async def server(self) -> server_pb.GetServerResponse:
+        """What it tells of itself, and what it lets us do.
 
         Raises:
             ServiceError: It does not answer.
         """
         request = server_pb.GetServerRequest()
-        response = await answer_of(self._server.GetServer, request, SEARCH, self._call_timeout_s)
-        return response.server
+        return await answer_of(self._server.GetServer, request, SEARCH, self._call_timeout_s)
 
     async def cluster(self) -> cluster_pb2.Cluster:
         """How Elasticsearch is.

@@ -7,6 +7,8 @@ import grpc
 from google.rpc import code_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from imagesearch.common.v1 import access_pb2
+from imagesearch.gateway.v1 import diagnostics_pb2
 from imagesearch.gateway.v1 import image_search_service_pb2 as pb
 
 from imagesearch_client import (
@@ -25,7 +27,8 @@ _START = {
     EMBEDDER: "start it, or correct GATEWAY_EMBEDDER; until it is up it loads and measures models",
     SEARCH: "start it or Elasticsearch, or correct GATEWAY_SEARCH or ELASTICSEARCH_URL",
 }
-_KEY = "check GATEWAY_BACKEND_API_KEY: it must be a key of that service, for all scopes"
+_KEY = "check GATEWAY_BACKEND_API_KEY: it must be a key of that service, for search and ingest"
+_NEEDED = (access_pb2.SCOPE_SEARCH, access_pb2.SCOPE_INGEST)
 
 
 async def health(system: System) -> list[Finding]:
@@ -86,7 +89,7 @@ async def parts(system: System) -> list[Finding]:
 
 
 def _advice(part: pb.ComponentStatus) -> str:
-    return _KEY if "the gateway" in part.detail else _START.get(part.name, "")
+    return _KEY if part.refuses_gateway else _START.get(part.name, "")
 
 
 async def backends(system: System) -> list[Finding]:
@@ -104,6 +107,23 @@ async def backends(system: System) -> list[Finding]:
         elif code == code_pb2.INTERNAL:
             what = f"it does not tell the gateway what it is: {message}"
             found.append(problem(part.name, what, "see the log of both"))
+        elif part.HasField("gateway"):
+            found += _allowed(part)
+    return found
+
+
+def _allowed(part: diagnostics_pb2.BackendDiagnostics) -> list[Finding]:
+    """What the gateway may not do behind it, whatever its callers may."""
+    missing = [access_pb2.Scope.Name(s) for s in _NEEDED if s not in part.gateway.scopes]
+    found = []
+    if missing:
+        names = " and ".join(name.removeprefix("SCOPE_").lower() for name in missing)
+        what = f"the gateway's key does not let it {names}: calls that need it fail"
+        found.append(warning(part.name, what, _KEY))
+    if "*" not in part.gateway.indexes:
+        what = f"the gateway's key is for these indexes only: {', '.join(part.gateway.indexes)}"
+        advice = "if the gateway serves others too, make it a key without --index"
+        found.append(warning(part.name, what, advice))
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,22 @@ async def test_a_key_that_is_unknown_or_too_weak_is_named(
     assert finding.advice
 
 
+@asynccontextmanager
+async def a_gateway(secured: Secured, backend_key: str, folder: Path) -> AsyncIterator[str]:  # noqa: F811
+    """A gateway that shows this key to the others; gives its address."""
+    settings = gateway.settings.Settings(
+        listen="127.0.0.1:0",
+        grace_s=1,
+        keys_file=secured.file,
+        embedder=secured.addresses["embedder_service"],
+        search=secured.addresses["search_service"],
+        store_url=folder.as_uri(),
+        backend_api_key=backend_key,
+    )
+    async with gateway.server.running(settings) as port:
+        yield f"127.0.0.1:{port}"
+
+
 async def test_a_gateway_whose_own_key_is_not_known_is_told_of(
     secured: Secured,  # noqa: F811
     tmp_path: Path,
@@ -70,19 +88,29 @@ async def test_a_gateway_whose_own_key_is_not_known_is_told_of(
     key, withdrawn = secured.key(), secured.key("search", "ingest")
     secured.revoke(withdrawn)
     await reloaded(secured, key)
-    settings = gateway.settings.Settings(
-        listen="127.0.0.1:0",
-        grace_s=1,
-        keys_file=secured.file,
-        embedder=secured.addresses["embedder_service"],
-        search=secured.addresses["search_service"],
-        store_url=tmp_path.as_uri(),
-        backend_api_key=withdrawn,
-    )
-    async with gateway.server.running(settings) as port:
-        checked = await examine(Options(f"127.0.0.1:{port}", access=Access(api_key=key)))
+    async with a_gateway(secured, withdrawn, tmp_path) as address:
+        checked = await examine(Options(address, access=Access(api_key=key)))
 
-    told = of(checked, "backends")
-    assert {f.subject for f in told} == {"embedder_service", "search_service"}
-    assert all("it refuses the gateway" in f.what for f in told)
-    assert all("GATEWAY_BACKEND_API_KEY" in f.advice for f in told)
+    for name in ("backends", "parts"):
+        told = of(checked, name)
+        assert {f.subject for f in told} == {"embedder_service", "search_service"}
+        assert {f.level for f in told} == {Level.PROBLEM}
+        assert all("GATEWAY_BACKEND_API_KEY" in f.advice for f in told)
+    assert all("it refuses the gateway" in f.what for f in of(checked, "backends"))
+
+
+async def test_a_gateway_whose_own_key_may_too_little_is_told_of(
+    secured: Secured,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    key, weak = secured.key(), secured.key("search", indexes=("mine-*",))
+    for name in ("embedder_service", "search_service"):
+        await reloaded(secured, weak, name)
+    async with a_gateway(secured, weak, tmp_path) as address:
+        checked = await examine(Options(address, access=Access(api_key=key)))
+
+    for part in ("embedder_service", "search_service"):
+        scopes, indexes = [f for f in of(checked, "backends") if f.subject == part]
+        assert scopes.level is indexes.level is Level.WARNING
+        assert "does not let it ingest" in scopes.what
+        assert "these indexes only: mine-*" in indexes.what

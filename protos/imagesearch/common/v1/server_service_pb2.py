@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from imagesearch.common.v1 import access_pb2 as imagesearch_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*imagesearch/common/v1/server_service.proto\x12\x15imagesearch.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"imagesearch/common/v1/access.proto\"\x12\n\x10GetServerRequest\"\xdf\x01\n\x06Server\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x03\x12+\n\x08max_call\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x11GetServerResponse\x12-\n\x06server\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.Server2z\n\rServerService\x12i\n\tGetServer\x12\'.imagesearch.common.v1.GetServerRequest\x1a(.imagesearch.common.v1.GetServerResponse\"\t\xca\xdb\x18\x05\n\x03\x01\x02\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*imagesearch/common/v1/server_service.proto\x12\x15imagesearch.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"imagesearch/common/v1/access.proto\"\x12\n\x10GetServerRequest\"\xdf\x01\n\x06Server\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x03\x12+\n\x08max_call\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x06\x43\x61ller\x12,\n\x06scopes\x18\x01 \x03(\x0e\x32\x1c.imagesearch.common.v1.Scope\x12\x0f\n\x07indexes\x18\x02 \x03(\t\"q\n\x11GetServerResponse\x12-\n\x06server\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.Server\x12-\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x1d.imagesearch.common.v1.Caller2z\n\rServerService\x12i\n\tGetServer\x12\'.imagesearch.common.v1.GetServerRequest\x1a(.imagesearch.common.v1.GetServerResponse\"\t\xca\xdb\x18\x05\n\x03\x01\x02\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,8 +40,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERREQUEST']._serialized_end=188
   _globals['_SERVER']._serialized_start=191
   _globals['_SERVER']._serialized_end=414
-  _globals['_GETSERVERRESPONSE']._serialized_start=416
-  _globals['_GETSERVERRESPONSE']._serialized_end=482
-  _globals['_SERVERSERVICE']._serialized_start=484
-  _globals['_SERVERSERVICE']._serialized_end=606
+  _globals['_CALLER']._serialized_start=416
+  _globals['_CALLER']._serialized_end=487
+  _globals['_GETSERVERRESPONSE']._serialized_start=489
+  _globals['_GETSERVERRESPONSE']._serialized_end=602
+  _globals['_SERVERSERVICE']._serialized_start=604
+  _globals['_SERVERSERVICE']._serialized_end=726
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from imagesearch.common.v1 import cluster_pb2 as imagesearch_dot_common_dot_v1_d
 from imagesearch.common.v1 import server_service_pb2 as imagesearch_dot_common_dot_v1_dot_server__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(imagesearch/gateway/v1/diagnostics.proto\x12\x16imagesearch.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a#imagesearch/common/v1/cluster.proto\x1a*imagesearch/common/v1/server_service.proto\"/\n\x15GetDiagnosticsRequest\x12\x16\n\x0ewrite_to_store\x18\x01 \x01(\x08\"\xf3\x01\n\x12\x42\x61\x63kendDiagnostics\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12/\n\x06server\x18\x03 \x01(\x0b\x32\x1d.imagesearch.common.v1.ServerH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12-\n\nround_trip\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x63lock_ahead\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"\xe0\x01\n\x10ModelDiagnostics\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05space\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x14\n\x0ctakes_images\x18\x04 \x01(\x08\x12\x13\n\x0btakes_texts\x18\x05 \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x12\n\narithmetic\x18\x07 \x01(\t\x12\x19\n\x11\x63osine_to_float32\x18\x08 \x01(\x02\x12\x17\n\x0fmax_image_bytes\x18\t \x01(\x03\x12\x18\n\x10max_image_pixels\x18\n \x01(\x03\"w\n\x12\x43lusterDiagnostics\x12\x31\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x1e.imagesearch.common.v1.ClusterH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"{\n\x10StoreDiagnostics\x12\x0b\n\x03url\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0f\n\x07written\x18\x03 \x01(\x08\x12\x17\n\nfree_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_free_bytes\"O\n\x13UrlFetchDiagnostics\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\r\n\x05ports\x18\x02 \x03(\x05\x12\x18\n\x10\x61llowed_networks\x18\x03 \x03(\t\"\xc2\x03\n\x16GetDiagnosticsResponse\x12.\n\x07gateway\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.Server\x12<\n\x08\x62\x61\x63kends\x18\x02 \x03(\x0b\x32*.imagesearch.gateway.v1.BackendDiagnostics\x12\x38\n\x06models\x18\x03 \x03(\x0b\x32(.imagesearch.gateway.v1.ModelDiagnostics\x12;\n\x07\x63luster\x18\x04 \x01(\x0b\x32*.imagesearch.gateway.v1.ClusterDiagnostics\x12\x37\n\x05store\x18\x05 \x01(\x0b\x32(.imagesearch.gateway.v1.StoreDiagnostics\x12>\n\turl_fetch\x18\x06 \x01(\x0b\x32+.imagesearch.gateway.v1.UrlFetchDiagnostics\x12\x17\n\x0fmax_image_bytes\x18\x07 \x01(\x03\x12\x18\n\x10max_image_pixels\x18\x08 \x01(\x03\x12\x17\n\x0f\x63reates_indexes\x18\t \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(imagesearch/gateway/v1/diagnostics.proto\x12\x16imagesearch.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a#imagesearch/common/v1/cluster.proto\x1a*imagesearch/common/v1/server_service.proto\"/\n\x15GetDiagnosticsRequest\x12\x16\n\x0ewrite_to_store\x18\x01 \x01(\x08\"\xa3\x02\n\x12\x42\x61\x63kendDiagnostics\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12/\n\x06server\x18\x03 \x01(\x0b\x32\x1d.imagesearch.common.v1.ServerH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12-\n\nround_trip\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x63lock_ahead\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x07gateway\x18\x07 \x01(\x0b\x32\x1d.imagesearch.common.v1.CallerB\t\n\x07outcome\"\xe0\x01\n\x10ModelDiagnostics\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05space\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x14\n\x0ctakes_images\x18\x04 \x01(\x08\x12\x13\n\x0btakes_texts\x18\x05 \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x12\n\narithmetic\x18\x07 \x01(\t\x12\x19\n\x11\x63osine_to_float32\x18\x08 \x01(\x02\x12\x17\n\x0fmax_image_bytes\x18\t \x01(\x03\x12\x18\n\x10max_image_pixels\x18\n \x01(\x03\"w\n\x12\x43lusterDiagnostics\x12\x31\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x1e.imagesearch.common.v1.ClusterH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"{\n\x10StoreDiagnostics\x12\x0b\n\x03url\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0f\n\x07written\x18\x03 \x01(\x08\x12\x17\n\nfree_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_free_bytes\"O\n\x13UrlFetchDiagnostics\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\r\n\x05ports\x18\x02 \x03(\x05\x12\x18\n\x10\x61llowed_networks\x18\x03 \x03(\t\"\xc2\x03\n\x16GetDiagnosticsResponse\x12.\n\x07gateway\x18\x01 \x01(\x0b\x32\x1d.imagesearch.common.v1.Server\x12<\n\x08\x62\x61\x63kends\x18\x02 \x03(\x0b\x32*.imagesearch.gateway.v1.BackendDiagnostics\x12\x38\n\x06models\x18\x03 \x03(\x0b\x32(.imagesearch.gateway.v1.ModelDiagnostics\x12;\n\x07\x63luster\x18\x04 \x01(\x0b\x32*.imagesearch.gateway.v1.ClusterDiagnostics\x12\x37\n\x05store\x18\x05 \x01(\x0b\x32(.imagesearch.gateway.v1.StoreDiagnostics\x12>\n\turl_fetch\x18\x06 \x01(\x0b\x32+.imagesearch.gateway.v1.UrlFetchDiagnostics\x12\x17\n\x0fmax_image_bytes\x18\x07 \x01(\x03\x12\x18\n\x10max_image_pixels\x18\x08 \x01(\x03\x12\x17\n\x0f\x63reates_indexes\x18\t \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,15 +38,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDIAGNOSTICSREQUEST']._serialized_start=206
   _globals['_GETDIAGNOSTICSREQUEST']._serialized_end=253
   _globals['_BACKENDDIAGNOSTICS']._serialized_start=256
-  _globals['_BACKENDDIAGNOSTICS']._serialized_end=499
-  _globals['_MODELDIAGNOSTICS']._serialized_start=502
-  _globals['_MODELDIAGNOSTICS']._serialized_end=726
-  _globals['_CLUSTERDIAGNOSTICS']._serialized_start=728
-  _globals['_CLUSTERDIAGNOSTICS']._serialized_end=847
-  _globals['_STOREDIAGNOSTICS']._serialized_start=849
-  _globals['_STOREDIAGNOSTICS']._serialized_end=972
-  _globals['_URLFETCHDIAGNOSTICS']._serialized_start=974
-  _globals['_URLFETCHDIAGNOSTICS']._serialized_end=1053
-  _globals['_GETDIAGNOSTICSRESPONSE']._serialized_start=1056
-  _globals['_GETDIAGNOSTICSRESPONSE']._serialized_end=1506
+  _globals['_BACKENDDIAGNOSTICS']._serialized_end=547
+  _globals['_MODELDIAGNOSTICS']._serialized_start=550
+  _globals['_MODELDIAGNOSTICS']._serialized_end=774
+  _globals['_CLUSTERDIAGNOSTICS']._serialized_start=776
+  _globals['_CLUSTERDIAGNOSTICS']._serialized_end=895
+  _globals['_STOREDIAGNOSTICS']._serialized_start=897
+  _globals['_STOREDIAGNOSTICS']._serialized_end=1020
+  _globals['_URLFETCHDIAGNOSTICS']._serialized_start=1022
+  _globals['_URLFETCHDIAGNOSTICS']._serialized_end=1101
+  _globals['_GETDIAGNOSTICSRESPONSE']._serialized_start=1104
+  _globals['_GETDIAGNOSTICSRESPONSE']._serialized_end=1554
 # @@protoc_insertion_point(module_scope)

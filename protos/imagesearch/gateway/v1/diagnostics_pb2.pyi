@@ -56,6 +56,7 @@ class BackendDiagnostics(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     ROUND_TRIP_FIELD_NUMBER: _builtins.int
     CLOCK_AHEAD_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"embedder_service" or "search_service"."""
     address: _builtins.str
@@ -76,6 +77,10 @@ class BackendDiagnostics(_message.Message):
     def clock_ahead(self) -> _duration_pb2.Duration:
         """How far its clock is ahead of the gateway's. Negative: behind. Absent while it does not answer."""
 
+    @_builtins.property
+    def gateway(self) -> _server_service_pb2.Caller:
+        """What it lets the gateway do. Absent where it does so with everybody."""
+
     def __init__(
         self,
         *,
@@ -85,10 +90,11 @@ class BackendDiagnostics(_message.Message):
         error: _status_pb2.Status | None = ...,
         round_trip: _duration_pb2.Duration | None = ...,
         clock_ahead: _duration_pb2.Duration | None = ...,
+        gateway: _server_service_pb2.Caller | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_ahead", b"clock_ahead", "error", b"error", "outcome", b"outcome", "round_trip", b"round_trip", "server", b"server"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_ahead", b"clock_ahead", "error", b"error", "gateway", b"gateway", "outcome", b"outcome", "round_trip", b"round_trip", "server", b"server"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "clock_ahead", b"clock_ahead", "error", b"error", "name", b"name", "outcome", b"outcome", "round_trip", b"round_trip", "server", b"server"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "clock_ahead", b"clock_ahead", "error", b"error", "gateway", b"gateway", "name", b"name", "outcome", b"outcome", "round_trip", b"round_trip", "server", b"server"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["server", "error"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015

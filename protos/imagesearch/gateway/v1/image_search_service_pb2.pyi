@@ -692,22 +692,26 @@ class ComponentStatus(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    REFUSES_GATEWAY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"embedder_service", "search_service"."""
     serving: _builtins.bool
     """It answers and can do its work."""
     detail: _builtins.str
     """Why not, or what it runs, in words."""
+    refuses_gateway: _builtins.bool
+    """It answers, but does not let this gateway in: it does not know its key."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         serving: _builtins.bool = ...,
         detail: _builtins.str = ...,
+        refuses_gateway: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "name", b"name", "serving", b"serving"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "name", b"name", "refuses_gateway", b"refuses_gateway", "serving", b"serving"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
