@@ -40,6 +40,12 @@ if not (os.environ.get("CHAOS") or os.environ.get("SOAK")):
     # Most nodes live for seconds: half of the work of a start would be to compile for long runs.
     os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
+MEASURED = {"EMBEDDER_BACKEND": "auto", "EMBEDDER_DTYPE": "auto", "EMBEDDER_MAX_BATCH": "0"}
+"""What an embedder has that is told nothing: it measures at its start, for seconds."""
+
+# Most embedders of tests are told. Not the one that all tests of its answers ask.
+os.environ |= {"EMBEDDER_BACKEND": "torch", "EMBEDDER_DTYPE": "float32", "EMBEDDER_MAX_BATCH": "8"}
+
 INDEX_PREFIX = f"test-{os.getpid()}-"
 
 _numbers = itertools.count(1)
@@ -65,6 +71,13 @@ def elasticsearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     folder = tmp_path_factory.mktemp("elasticsearch")
     with ElasticsearchNode(folder, HOMES, version=version, java_home=jdk_for(version)) as node:
         yield node.url
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticsearchNode]:
+    """A node that tests kill, stop and freeze. Each leaves it as it was: running."""
+    with ElasticsearchNode(tmp_path_factory.mktemp("node") / "elasticsearch", HOMES) as node:
+        yield node
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +123,9 @@ async def embedder_address() -> AsyncIterator[str]:
         listen="127.0.0.1:0",
         image_model=models.TINY.image,
         text_model=models.TINY.text,
+        backend="auto",
+        dtype="auto",
+        max_batch=0,
         cache_bytes=0,  # or the second time something is asked would prove nothing
         grace_s=1,
     )

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -159,13 +160,14 @@ class ElasticsearchNode:
             self._process.kill()
         self._lock.release()
 
-    def pause(self) -> None:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
         """Freezes it: connections stay open and nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Lets it go on after `pause`."""
-        os.kill(self.pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ from imagesearch_dev.elasticsearch.node import ElasticsearchNode
 from tests.chaos import FULL, MAX_CALLS
 from tests.chaos.system import System
 from tests.chaos.traffic import Questions, closed_loop
-from tests.conftest import HOMES
 
 _REPORT = Report("chaos", quick=not FULL)
 
@@ -39,12 +38,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(line)
     if file := os.environ.get("CHAOS_JSON"):
         _REPORT.write(Path(file))
-
-
-@pytest.fixture(scope="package")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElasticsearchNode]:
-    with ElasticsearchNode(tmp_path_factory.mktemp("chaos") / "elasticsearch", HOMES) as node:
-        yield node
 
 
 @pytest.fixture(scope="package")

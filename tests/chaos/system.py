@@ -6,27 +6,21 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from imagesearch_dev import models
-from imagesearch_dev.elasticsearch.node import ElasticsearchNode, free_port
-from imagesearch_dev.processes import Process
+from imagesearch_dev.elasticsearch.node import ElasticsearchNode
 from service_kit.check_health import serving
 from service_kit.health import LIVENESS
-from tests.chaos import FULL
+from tests import services_as_processes
 from tests.chaos.proxy import Proxy
+from tests.services_as_processes import SERVICES, START_S
 
-SERVICES = ("embedder_service", "search_service", "gateway")
 ELASTICSEARCH = "elasticsearch"
 
 LINKS = ("client-gateway", "gateway-embedder", "gateway-search", "search-elasticsearch")
-
-START_S = 300.0 if FULL else 90.0
-"""An embedder that starts while the others take all of a small machine needs minutes."""
 
 _LINK_TO = {
     "gateway": "client-gateway",
@@ -36,13 +30,6 @@ _LINK_TO = {
 
 _ENV = {
     "embedder_service": {
-        "EMBEDDER_IMAGE_MODEL": models.TINY.image,
-        "EMBEDDER_TEXT_MODEL": models.TINY.text,
-        # The same vectors from every replica and after every restart, and a start without
-        # measurements.
-        "EMBEDDER_BACKEND": "torch",
-        "EMBEDDER_DTYPE": "float32",
-        "EMBEDDER_MAX_BATCH": "8",
         "EMBEDDER_CACHE_BYTES": "0",  # every call is computed
         "EMBEDDER_LOG_LEVEL": "WARNING",
     },
@@ -50,33 +37,14 @@ _ENV = {
     "gateway": {"GATEWAY_LOG_LEVEL": "WARNING"},
 }
 
-_PREFIX = {"embedder_service": "EMBEDDER", "search_service": "SEARCH", "gateway": "GATEWAY"}
 
-
-class Service:
-    """One process of a service.
-
-    Args:
-        name: Its package.
-        log: File of its output.
-        env: Its settings, without where it listens.
-        address: Where it listens; None: on a port of its own.
-
-    Attributes:
-        address: Where it listens.
-        process: It.
-    """
+class Service(services_as_processes.Service):
+    """One process of a service, that says little and remembers no vectors."""
 
     def __init__(
         self, name: str, log: Path, env: Mapping[str, str], address: str | None = None
     ) -> None:
-        self.address = address or f"127.0.0.1:{free_port()}"
-        self.process = Process(
-            name,
-            (sys.executable, "-m", name),
-            log=log,
-            env={**_ENV[name], f"{_PREFIX[name]}_LISTEN": self.address, **env},
-        )
+        super().__init__(name, log, {**_ENV[name], **env}, address)
 
     async def start(self, *, wait: bool = True) -> None:
         """Starts it; waits until it answers, be it able to work or not."""

@@ -6,7 +6,6 @@ Some hundred are sent; with CHAOS=1 in the environment ten thousand.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -21,14 +20,11 @@ from imagesearch.gateway.v1 import image_search_service_pb2 as gateway_pb
 from numpy.typing import NDArray
 
 from benchmarks.report import Bar, Report
-from imagesearch_dev import models
-from imagesearch_dev.elasticsearch.node import free_port
-from imagesearch_dev.processes import Process
-from service_kit.check_health import serving
 from service_kit.client import channel
 from tests.chaos import FULL
 from tests.chaos.broken_images import mutated, odd, originals
 from tests.helpers import a_picture, each
+from tests.services_as_processes import Service
 
 if TYPE_CHECKING:
     from imagesearch.embedder.v1.embedder_service_pb2_grpc import EmbedderServiceAsyncStub
@@ -45,41 +41,31 @@ pytestmark = pytest.mark.timeout(3600 if FULL else 600)
 
 
 @pytest.fixture(scope="module")
-def address() -> str:
-    return f"127.0.0.1:{free_port()}"
-
-
-@pytest.fixture(scope="module")
-def process(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[psutil.Process]:
-    """embedder_service with the tiny model, as an operator starts it."""
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """embedder_service with the tiny model."""
     env = {
-        "EMBEDDER_LISTEN": address,
-        "EMBEDDER_IMAGE_MODEL": models.TINY.image,
-        "EMBEDDER_TEXT_MODEL": models.TINY.text,
         "EMBEDDER_CACHE_BYTES": "0",
         "EMBEDDER_DECODE_PROCESSES": "2",
         "EMBEDDER_DECODE_TIMEOUT_S": "2",
         "EMBEDDER_MAX_IMAGE_PIXELS": "16000000",
     }
-    log = tmp_path_factory.mktemp("chaos") / "embedder.log"
-    command = (sys.executable, "-m", "embedder_service")
-    started = Process("embedder_service", command, log=log, env=env)
-    started.start()
+    service = Service("embedder_service", tmp_path_factory.mktemp("chaos") / "embedder.log", env)
+    service.process.start()
     try:
-        end = time.monotonic() + 60
-        while not serving(address):
-            assert time.monotonic() < end, started.last_lines()
-            time.sleep(0.2)
-        yield psutil.Process(started.pid)
+        service.wait()
+        yield service
     finally:
-        started.stop()
+        service.process.stop()
 
 
 @pytest.fixture(scope="module")
-async def embedder(
-    address: str, process: psutil.Process
-) -> AsyncIterator[EmbedderServiceAsyncStub]:
-    async with channel(address) as opened:
+def process(service: Service) -> psutil.Process:
+    return psutil.Process(service.process.pid)
+
+
+@pytest.fixture(scope="module")
+async def embedder(service: Service) -> AsyncIterator[EmbedderServiceAsyncStub]:
+    async with channel(service.address) as opened:
         yield pb_grpc.EmbedderServiceStub(opened)
 
 

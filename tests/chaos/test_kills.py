@@ -9,8 +9,9 @@ import pytest
 from benchmarks.report import Bar, Report
 from imagesearch_client import AsyncClient
 from tests.chaos import FULL, SHARE
-from tests.chaos.system import ELASTICSEARCH, SERVICES, System
+from tests.chaos.system import ELASTICSEARCH, System
 from tests.chaos.traffic import Questions, closed_loop, traffic
+from tests.services_as_processes import SERVICES
 
 TIMES = 10 if FULL else 1
 WELL_AGAIN_S = 30.0

@@ -14,8 +14,9 @@ from imagesearch_client import AsyncClient
 from imagesearch_dev.elasticsearch.node import ElasticsearchNode, free_port
 from tests.chaos import FULL
 from tests.chaos.names import Names
-from tests.chaos.system import SERVICES, Service, System
+from tests.chaos.system import Service, System
 from tests.chaos.traffic import Questions, traffic
+from tests.services_as_processes import SERVICES
 
 FIRST, SECOND = "127.0.0.2", "127.0.0.3"
 

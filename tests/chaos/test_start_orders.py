@@ -10,8 +10,9 @@ import pytest
 from benchmarks.report import Bar, Report
 from imagesearch_client import AsyncClient
 from tests.chaos import FULL
-from tests.chaos.system import ELASTICSEARCH, SERVICES, System
+from tests.chaos.system import ELASTICSEARCH, System
 from tests.chaos.traffic import Questions
+from tests.services_as_processes import SERVICES
 
 ORDERS = [
     ("gateway", "search_service", "embedder_service", "elasticsearch"),

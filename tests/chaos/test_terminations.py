@@ -20,8 +20,9 @@ from imagesearch_client import AsyncClient
 from imagesearch_dev.elasticsearch.node import ElasticsearchNode
 from service_kit.client import channel
 from tests.chaos import FULL, SHARE
-from tests.chaos.system import SERVICES, System
+from tests.chaos.system import System
 from tests.chaos.traffic import INDEX, Questions, closed_loop, traffic
+from tests.services_as_processes import SERVICES
 
 TIMES = 20 if FULL else 2
 

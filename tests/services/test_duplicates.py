@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,11 +18,11 @@ from imagesearch.gateway.v1 import image_search_service_pb2_grpc as pb_grpc
 from imagesearch.gateway.v1 import versions_pb2
 from PIL import Image, ImageOps
 
-from imagesearch_dev.processes import Process
 from service_kit.client import channel
 from tests.conftest import INDEX_PREFIX
 from tests.helpers import each, encoded, eventually, refusal, terms
 from tests.services.test_versions import VERSIONS, at, clouds, collage
+from tests.services_as_processes import Service
 
 if TYPE_CHECKING:
     from imagesearch.gateway.v1.image_search_service_pb2_grpc import ImageSearchServiceAsyncStub
@@ -246,30 +245,24 @@ class TestGoingOn:
         store_folder: Path,
         embedder_address: str,
         search_address: str,
-        free_port: int,
         tmp_path: Path,
     ) -> None:
         wanted = await find(images, planted)
-        process = Process(
-            "gateway",
-            [sys.executable, "-m", "gateway"],
-            log=tmp_path / "gateway.log",
-            env={
-                "GATEWAY_LISTEN": f"127.0.0.1:{free_port}",
-                "GATEWAY_EMBEDDER": embedder_address,
-                "GATEWAY_SEARCH": search_address,
-                "GATEWAY_STORE_URL": store_folder.as_uri(),
-                "GATEWAY_SCAN_SAVE_INTERVAL_S": "0.001",
-            },
-        )
-        process.start()
+        env = {
+            "GATEWAY_EMBEDDER": embedder_address,
+            "GATEWAY_SEARCH": search_address,
+            "GATEWAY_STORE_URL": store_folder.as_uri(),
+            "GATEWAY_SCAN_SAVE_INTERVAL_S": "0.001",
+        }
+        gateway = Service("gateway", tmp_path / "gateway.log", env)
+        gateway.process.start()
         try:
-            async with channel(f"127.0.0.1:{free_port}") as opened:
+            async with channel(gateway.address) as opened:
                 killed = pb_grpc.ImageSearchServiceStub(opened)
                 await eventually(lambda: killed.GetStatus(pb.GetStatusRequest(), timeout=2))
-                progress = await killed_in_the_middle(killed, planted, process)
+                progress = await killed_in_the_middle(killed, planted, gateway)
         finally:
-            process.kill()
+            gateway.process.kill()
 
         assert 0 < progress.checked_count < progress.total_count
         answers = await find(images, planted, scan_id=progress.scan_id)
@@ -284,7 +277,7 @@ class TestGoingOn:
 
 
 async def killed_in_the_middle(
-    images: ImageSearchServiceAsyncStub, index: str, process: Process
+    images: ImageSearchServiceAsyncStub, index: str, gateway: Service
 ) -> versions_pb2.ScanProgress:
     """Begins a scan, and kills the server as soon as the scan has done a part."""
     request = versions_pb2.FindDuplicatesRequest(index=index)
@@ -292,7 +285,7 @@ async def killed_in_the_middle(
     while True:
         progress: versions_pb2.ScanProgress = (await anext(call)).progress
         if progress.checked_count:
-            process.kill()
+            gateway.process.kill()
             return progress
 
 

@@ -8,18 +8,16 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from imagesearch_dev import models
 from imagesearch_dev.elasticsearch.node import ElasticsearchNode, free_port
 from imagesearch_dev.processes import Process
 from service_kit.check_health import serving
-from tests.conftest import HOMES
-
-START_S = 60
+from tests.conftest import HOMES, MEASURED
+from tests.services_as_processes import START_S, Service
 
 
 @dataclass
@@ -28,73 +26,61 @@ class System:
 
     Attributes:
         elasticsearch: The node.
-        addresses: Of the services, by name.
-        processes: The services, by name.
+        services: By name.
     """
 
     elasticsearch: ElasticsearchNode
-    addresses: Mapping[str, str]
-    processes: dict[str, Process] = field(default_factory=dict)
+    services: Mapping[str, Service]
 
     @property
     def gateway(self) -> str:
-        return self.addresses["gateway"]
+        return self.services["gateway"].address
 
     def kill(self, name: str) -> None:
         """SIGKILL, as the kernel does when memory runs out."""
-        target = self.elasticsearch if name == "elasticsearch" else self.processes[name]
-        target.kill()
+        self._process(name).kill()
 
     def start(self, name: str) -> None:
-        target = self.elasticsearch if name == "elasticsearch" else self.processes[name]
-        target.start()
+        self._process(name).start()
 
     def wait_until(self, is_serving: bool, timeout_s: float = START_S) -> None:
         """Waits until the gateway says that the whole does, or does not, work."""
         end = time.monotonic() + timeout_s
         while serving(self.gateway) != is_serving:
-            assert time.monotonic() < end, {n: p.last_lines() for n, p in self.processes.items()}
+            ends = {name: each.process.last_lines() for name, each in self.services.items()}
+            assert time.monotonic() < end, ends
             time.sleep(0.1)
+
+    def _process(self, name: str) -> Process | ElasticsearchNode:
+        return self.elasticsearch if name == "elasticsearch" else self.services[name].process
 
 
 @pytest.fixture(scope="package")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(node: ElasticsearchNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("system")
-    node = ElasticsearchNode(folder / "elasticsearch", HOMES)
-    names = ("embedder_service", "search_service", "gateway")
-    addresses = {name: f"127.0.0.1:{free_port()}" for name in names}
-    env = {
-        "embedder_service": {
-            "EMBEDDER_LISTEN": addresses["embedder_service"],
-            "EMBEDDER_IMAGE_MODEL": models.TINY.image,
-            "EMBEDDER_TEXT_MODEL": models.TINY.text,
-        },
-        "search_service": {
-            "SEARCH_LISTEN": addresses["search_service"],
-            "ELASTICSEARCH_URL": node.url,
-        },
-        "gateway": {
-            "GATEWAY_LISTEN": addresses["gateway"],
-            "GATEWAY_EMBEDDER": addresses["embedder_service"],
-            "GATEWAY_SEARCH": addresses["search_service"],
+    embedder = Service("embedder_service", folder / "embedder_service.log", {})
+    search = Service(
+        "search_service", folder / "search_service.log", {"ELASTICSEARCH_URL": node.url}
+    )
+    gateway = Service(
+        "gateway",
+        folder / "gateway.log",
+        {
+            "GATEWAY_EMBEDDER": embedder.address,
+            "GATEWAY_SEARCH": search.address,
             "GATEWAY_STORE_URL": (folder / "store").as_uri(),
         },
-    }
-    system = System(node, addresses)
-    for name in names:
-        log = folder / f"{name}.log"
-        arguments = (sys.executable, "-m", name)
-        system.processes[name] = Process(name, arguments, log=log, env=env[name])
+    )
+    parts = {"embedder_service": embedder, "search_service": search, "gateway": gateway}
+    system = System(node, parts)
     try:
-        for process in system.processes.values():
-            process.start()
-        node.start()
+        for part in parts.values():
+            part.process.start()
         system.wait_until(True)
         yield system
     finally:
-        for process in system.processes.values():
-            process.stop()
-        node.stop()
+        for part in parts.values():
+            part.process.stop()
 
 
 @dataclass
@@ -165,7 +151,7 @@ def stack(stack_folder: Path) -> Iterator[Stack]:
         *("--folder", str(stack_folder), "--port", str(port)),
     ]
     log = stack_folder.parent / "output.log"
-    process = Process("stack", arguments, log=log, env={"ELASTICSEARCH_URL": ""})
+    process = Process("stack", arguments, log=log, env={"ELASTICSEARCH_URL": "", **MEASURED})
     running = Stack(process, f"127.0.0.1:{port}", stack_folder / "samples")
     try:
         running.start()

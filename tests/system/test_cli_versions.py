@@ -118,7 +118,7 @@ def test_the_examples_of_the_page_work(system: System, folder: Path) -> None:
     blocks = [block for block in re.findall(r"```\n(.*?)```", page, re.S) if "grpcurl" in block]
     script = "\n".join(["set -e", *blocks])
     for port, name in (("50050", "gateway"), ("50052", "search_service")):
-        script = script.replace(f"127.0.0.1:{port}", system.addresses[name])
+        script = script.replace(f"127.0.0.1:{port}", system.services[name].address)
 
     done = subprocess.run(
         ["bash", "-c", script],

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.timeout(180)
 def test_a_system_that_is_well(system: System, new_index: str, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(a_picture(1))
     imagesearch(system, "index", tmp_path, "--index", new_index)
-    addresses = ("--embedder", system.addresses["embedder_service"])
-    addresses += ("--search", system.addresses["search_service"])
+    addresses = ("--embedder", system.services["embedder_service"].address)
+    addresses += ("--search", system.services["search_service"].address)
     addresses += ("--elasticsearch", system.elasticsearch.url)
 
     table = imagesearch(system, "doctor", "--index", new_index, *addresses, "--write")
@@ -37,7 +37,7 @@ def test_an_embedder_that_was_killed_is_named(system: System) -> None:
     system.kill("embedder_service")
     try:
         system.wait_until(False)
-        address = system.addresses["embedder_service"]
+        address = system.services["embedder_service"].address
         done = imagesearch(system, "doctor", "--embedder", address, "--timeout", "5", code=1)
     finally:
         system.start("embedder_service")
@@ -62,12 +62,9 @@ def test_an_elasticsearch_that_was_killed_is_named(system: System) -> None:
 
 
 def test_an_elasticsearch_that_hangs_hangs_nobody(system: System) -> None:
-    system.elasticsearch.pause()
-    try:
+    with system.elasticsearch.paused():
         done = imagesearch(system, "doctor", "--timeout", "3", "--write", code=1)
-    finally:
-        system.elasticsearch.resume()
-        system.wait_until(True)
+    system.wait_until(True)
 
     assert "problem" in done.stdout
 

@@ -101,7 +101,7 @@ async def test_without_elasticsearch_calls_fail_fast_and_work_again_when_it_is_b
     status = health_pb2.HealthCheckResponse
     upload = pb.ImageUpload(content=PICTURES["0.png"])
     await images.IndexImage(pb.IndexImageRequest(index=new_index, image=upload), timeout=30)
-    pids = {name: process.pid for name, process in system.processes.items()}
+    pids = {name: each.process.pid for name, each in system.services.items()}
     search = pb.SearchByImageRequest(index=new_index, image=PICTURES["0.png"])
 
     await asyncio.to_thread(system.elasticsearch.stop)
@@ -113,8 +113,8 @@ async def test_without_elasticsearch_calls_fail_fast_and_work_again_when_it_is_b
     assert refused.code is grpc.StatusCode.UNAVAILABLE
     assert refused.retry
     assert took < 10
-    assert await health_of(system.addresses["search_service"]) == status.NOT_SERVING
-    assert await health_of(system.addresses["embedder_service"]) == status.SERVING
+    assert await health_of(system.services["search_service"].address) == status.NOT_SERVING
+    assert await health_of(system.services["embedder_service"].address) == status.SERVING
 
     await asyncio.to_thread(system.elasticsearch.start)
     await asyncio.to_thread(system.wait_until, True)
@@ -123,7 +123,7 @@ async def test_without_elasticsearch_calls_fail_fast_and_work_again_when_it_is_b
         assert len((await images.SearchByImage(search, timeout=10)).results) == 1
 
     await eventually(found)
-    assert pids == {name: process.pid for name, process in system.processes.items()}
+    assert pids == {name: each.process.pid for name, each in system.services.items()}
 
 
 @pytest.mark.timeout(120)
@@ -135,14 +135,11 @@ async def test_a_frozen_elasticsearch_costs_no_more_than_the_callers_deadline(
     await images.IndexImage(pb.IndexImageRequest(index=new_index, image=upload), timeout=30)
     search = pb.SearchByImageRequest(index=new_index, image=PICTURES["0.png"])
 
-    system.elasticsearch.pause()
-    try:
+    with system.elasticsearch.paused():
         began = time.monotonic()
         refused = await refusal(images.SearchByImage(search, timeout=2))
         took = time.monotonic() - began
         await asyncio.to_thread(system.wait_until, False)
-    finally:
-        system.elasticsearch.resume()
 
     assert refused.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
     assert took < 3
@@ -172,7 +169,7 @@ async def test_without_the_embedder_calls_fail_fast_and_work_again_when_it_is_ba
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", ["embedder_service", "search_service", "gateway"])
 async def test_sigterm_ends_a_service_in_good_order(system: System, name: str) -> None:
-    process = system.processes[name]
+    process = system.services[name].process
 
     await asyncio.to_thread(process.stop)
 

@@ -60,7 +60,7 @@ def acknowledged(journal: Path) -> int:
 
 def asked(system: System) -> int:
     """Images that the embedder was asked for since it started."""
-    with grpc.insecure_channel(system.addresses["embedder_service"]) as channel:
+    with grpc.insecure_channel(system.services["embedder_service"].address) as channel:
         stub = embedder_grpc.EmbedderServiceStub(channel)
         models = stub.GetStatistics(embedder_pb.GetStatisticsRequest(), timeout=10).models
     image = [each for each in models if each.modality == embedder_pb.MODALITY_IMAGE]
@@ -69,7 +69,7 @@ def asked(system: System) -> int:
 
 def ids(system: System, index: str) -> set[str]:
     found: set[str] = set()
-    with grpc.insecure_channel(system.addresses["search_service"]) as channel:
+    with grpc.insecure_channel(system.services["search_service"].address) as channel:
         stub = search_grpc.SearchServiceStub(channel)
         token = "first"
         while token:

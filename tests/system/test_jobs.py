@@ -73,7 +73,7 @@ def job(shards: str, checkpoints: Path, *arguments: str) -> subprocess.Completed
 
 def documents(system: System, index: str) -> dict[str, Any]:
     request = search_pb.ListDocumentsRequest(index=index, include_vectors=True, page_size=1_000)
-    with grpc.insecure_channel(system.addresses["search_service"]) as channel:
+    with grpc.insecure_channel(system.services["search_service"].address) as channel:
         found = search_grpc.SearchServiceStub(channel).ListDocuments(request, timeout=30).documents
     for each in found:
         each.document.ClearField("indexed_at")
@@ -87,7 +87,7 @@ def test_a_job_gives_the_same_index_as_the_command_line(
     system: System, shards: str, new_index: str, tmp_path: Path
 ) -> None:
     """Straight to search_service, and through parquet files that are imported."""
-    search = system.addresses["search_service"]
+    search = system.services["search_service"].address
     plain, straight, later = (f"{new_index}-{name}" for name in ("plain", "straight", "later"))
     journal = str(tmp_path / "journal.sqlite")
     env = {

@@ -33,7 +33,7 @@ OWN = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_reflection_tells_all_there_is(system: System, name: str) -> None:
-    with grpc.insecure_channel(system.addresses[name]) as channel:
+    with grpc.insecure_channel(system.services[name].address) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         pool = DescriptorPool(database)
 
@@ -61,7 +61,7 @@ def grpcurl(address: str, *arguments: str, data: object = None) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_grpcurl_lists_describes_and_asks_for_health(system: System, name: str) -> None:
-    address = system.addresses[name]
+    address = system.services[name].address
 
     listed = grpcurl(address, "list").split()
     described = grpcurl(address, "describe", OWN[name][0])
@@ -78,7 +78,7 @@ def test_grpcurl_embeds_stores_and_searches(system: System, new_index: str) -> N
     gateway = "imagesearch.gateway.v1.ImageSearchService"
 
     inputs = {"inputs": [{"image": image}, {"text": "两个红色的圆"}]}
-    embedded = json.loads(grpcurl(system.addresses["embedder_service"], embed, data=inputs))
+    embedded = json.loads(grpcurl(system.services["embedder_service"].address, embed, data=inputs))
     upload = {"index": new_index, "image": {"content": image, "relativePath": "a.png"}}
     upload["refresh"] = "REFRESH_POLICY_WAIT_FOR"
     grpcurl(system.gateway, f"{gateway}/IndexImage", data=upload)
@@ -120,7 +120,7 @@ def test_bad_settings_end_the_program_with_their_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_log_is_json_a_line(system: System, name: str) -> None:
-    lines = system.processes[name].log.read_text().splitlines()
+    lines = system.services[name].process.log.read_text().splitlines()
     events = [json.loads(line) for line in lines if line.startswith("{")]
 
     assert {"serving", "health"} <= {event["event"] for event in events}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -32,12 +31,11 @@ from imagesearch.search.v1 import (
 from imagesearch.search.v1 import revision_service_pb2 as revision_pb
 from imagesearch.search.v1 import search_service_pb2 as pb
 
-from imagesearch_dev.elasticsearch.node import ElasticsearchCluster, ElasticsearchNode, free_port
-from imagesearch_dev.processes import Process
-from service_kit.check_health import serving
+from imagesearch_dev.elasticsearch.node import ElasticsearchCluster, ElasticsearchNode
 from service_kit.client import channel
 from tests.conftest import HOMES
 from tests.helpers import SPACE, each, eventually, ids_of, image_id, unit_vector
+from tests.services_as_processes import Service
 
 if TYPE_CHECKING:
     from imagesearch.search.v1.search_service_pb2_grpc import SearchServiceAsyncStub
@@ -48,50 +46,32 @@ DIMENSIONS = 16
 pytestmark = pytest.mark.timeout(1_800 if SOAK else 240)
 
 
-class Service:
-    """A search_service in a process of its own.
-
-    Attributes:
-        address: Where it serves.
-        process: It.
-    """
-
-    def __init__(self, url: str, folder: Path, **settings: str) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
-        self.process = Process(
-            "search_service",
-            (sys.executable, "-m", "search_service"),
-            log=folder / "search_service.log",
-            env={
-                "SEARCH_LISTEN": self.address,
-                "ELASTICSEARCH_URL": url,
-                "SEARCH_OPERATION_LEASE_S": "1",
-                "SEARCH_LOG_LEVEL": "WARNING",
-                **settings,
-            },
-        )
-
-    def restart(self) -> None:
-        """As a supervisor does after a SIGKILL."""
-        self.process.kill()
-        self.start()
-
-    def start(self) -> None:
-        self.process.start()
-        end = time.monotonic() + 60
-        while not serving(self.address):
-            assert time.monotonic() < end, self.process.last_lines()
-            time.sleep(0.1)
-
-
 @contextmanager
 def running(url: str, folder: Path, **settings: str) -> Iterator[Service]:
-    service = Service(url, folder, **settings)
+    """A search_service in a process of its own."""
+    env = {
+        "ELASTICSEARCH_URL": url,
+        "SEARCH_OPERATION_LEASE_S": "1",
+        "SEARCH_LOG_LEVEL": "WARNING",
+        **settings,
+    }
+    service = Service("search_service", folder / "search_service.log", env)
     try:
-        service.start()
+        start(service)
         yield service
     finally:
         service.process.stop()
+
+
+def start(service: Service) -> None:
+    service.process.start()
+    service.wait()
+
+
+def restart(service: Service) -> None:
+    """As a supervisor does after a SIGKILL."""
+    service.process.kill()
+    start(service)
 
 
 @asynccontextmanager
@@ -101,12 +81,6 @@ async def stubs(service: Service) -> AsyncIterator[tuple[Any, SearchServiceAsync
             index_service_pb2_grpc.IndexServiceStub(opened),
             search_service_pb2_grpc.SearchServiceStub(opened),
         )
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[ElasticsearchNode]:
-    with ElasticsearchNode(tmp_path / "elasticsearch", HOMES) as node:
-        yield node
 
 
 async def create(indexes: Any, name: str, **options: int) -> None:
@@ -185,7 +159,7 @@ async def listed(search: SearchServiceAsyncStub, index: str) -> list[str]:
 
 
 async def test_twenty_thousand_documents_through_kills_and_pauses(
-    node: ElasticsearchNode, tmp_path: Path
+    node: ElasticsearchNode, new_index: str, tmp_path: Path
 ) -> None:
     """Elasticsearch killed 10 times and paused 5 times, the service killed 5 times."""
     count, faults = 4_000, ["kill", "pause", "service"]
@@ -194,8 +168,8 @@ async def test_twenty_thousand_documents_through_kills_and_pauses(
     random.Random(1).shuffle(faults)
     with running(node.url, tmp_path) as service:
         async with stubs(service) as (indexes, _):
-            await create(indexes, "documents")
-        sender = Sender(service, "documents", range(count))
+            await create(indexes, new_index)
+        sender = Sender(service, new_index, range(count))
         sending = asyncio.create_task(sender.send_all())
         for number, fault in enumerate(faults, 1):
             # Each in the middle of its own part of the work.
@@ -204,15 +178,14 @@ async def test_twenty_thousand_documents_through_kills_and_pauses(
                 node.kill()
                 await asyncio.to_thread(node.start)
             elif fault == "pause":
-                node.pause()
-                await asyncio.sleep(2)
-                node.resume()
+                with node.paused():
+                    await asyncio.sleep(2)
             else:
-                await asyncio.to_thread(service.restart)
+                await asyncio.to_thread(restart, service)
         await sending
         async with stubs(service) as (indexes, search):
-            await eventually(lambda: indexes.RefreshIndex(refresh("documents"), timeout=10))
-            found = await listed(search, "documents")
+            await eventually(lambda: indexes.RefreshIndex(refresh(new_index), timeout=10))
+            found = await listed(search, new_index)
 
     assert sorted(found) == sorted(image_id(n) for n in range(count))
     assert sum(sender.outcomes.values()) == count
@@ -288,32 +261,34 @@ def large(seed: int) -> pb.UpsertDocumentsRequest:
     return request
 
 
-async def test_a_kill_at_each_step_of_a_rebuild(node: ElasticsearchNode, tmp_path: Path) -> None:
+async def test_a_kill_at_each_step_of_a_rebuild(
+    node: ElasticsearchNode, new_index: str, tmp_path: Path
+) -> None:
     count = 5_000 if SOAK else 1_500
     steps = ["waiting", "copying", "checking", "merging", "comparing", "deleting"]
     with running(node.url, tmp_path) as service:
         async with stubs(service) as (indexes, _):
-            await create(indexes, "documents")
-        await Sender(service, "documents", range(count)).send_all()
+            await create(indexes, new_index)
+        await Sender(service, new_index, range(count)).send_all()
         async with channel(service.address) as opened:
             stub: Any = revision_service_pb2_grpc.RevisionServiceStub(opened)
             request = revision_pb.RebuildIndexRequest(
-                name="documents", optimize=True, delete_previous=True
+                name=new_index, optimize=True, delete_previous=True
             )
             started = await stub.RebuildIndex(request, timeout=30)
         seen = []
         for step in steps:
             if await until_step(service.address, started.name, step):
                 seen.append(step)
-                await asyncio.to_thread(service.restart)
+                await asyncio.to_thread(restart, service)
         await until_step(service.address, started.name, "")
         async with channel(service.address) as opened:
             stub = revision_service_pb2_grpc.RevisionServiceStub(opened)
-            request = revision_pb.ListRevisionsRequest(name="documents")
+            request = revision_pb.ListRevisionsRequest(name=new_index)
             revisions = (await stub.ListRevisions(request, timeout=10)).revisions
             operation = await get_operation(opened, started.name)
         async with stubs(service) as (_, search):
-            found = await listed(search, "documents")
+            found = await listed(search, new_index)
 
     assert {"waiting", "copying"} <= set(seen), seen
     assert not operation.error.code, operation.error
@@ -342,31 +317,31 @@ async def until_step(address: str, name: str, step: str) -> bool:
 
 
 async def test_a_bulk_load_whose_server_is_killed_is_cleaned_up_after(
-    node: ElasticsearchNode, tmp_path: Path
+    node: ElasticsearchNode, new_index: str, tmp_path: Path
 ) -> None:
     count = 2_000
     with running(node.url, tmp_path) as service:
         async with stubs(service) as (indexes, _):
-            await create(indexes, "documents")
-        loading = Sender(service, "documents", range(count), bulk_load=True)
+            await create(indexes, new_index)
+        loading = Sender(service, new_index, range(count), bulk_load=True)
         sending = asyncio.create_task(loading.send_all())
         await loading.until_left(count / 2)
-        assert (await settings_of(node, "documents"))["refresh_interval"] == "-1"
+        assert (await settings_of(node, new_index))["refresh_interval"] == "-1"
         await asyncio.to_thread(service.process.kill)
         sending.cancel()
         left = dict(loading.left)
-        await asyncio.to_thread(service.start)
+        await asyncio.to_thread(start, service)
 
         async def restored() -> None:
-            settings = await settings_of(node, "documents")
+            settings = await settings_of(node, new_index)
             assert "refresh_interval" not in settings
             assert settings["auto_expand_replicas"] == "0-1"
 
         await eventually(restored, 60)
-        await Sender(service, "documents", range(count)).send_all()
+        await Sender(service, new_index, range(count)).send_all()
         async with stubs(service) as (indexes, search):
-            await indexes.RefreshIndex(refresh("documents"), timeout=10)
-            found = await listed(search, "documents")
+            await indexes.RefreshIndex(refresh(new_index), timeout=10)
+            found = await listed(search, new_index)
 
     assert left
     assert sorted(found) == sorted(image_id(n) for n in range(count))
@@ -430,31 +405,30 @@ async def green(indexes: Any, name: str) -> None:
 
 
 async def test_memory_is_bounded_while_elasticsearch_is_paused(
-    node: ElasticsearchNode, tmp_path: Path
+    node: ElasticsearchNode, new_index: str, tmp_path: Path
 ) -> None:
     """Four streams push on; what does not fit waits in the clients."""
     seconds, count = (60, 20_000) if SOAK else (5, 2_000)
     with running(node.url, tmp_path) as service:
         process = psutil.Process(service.process.pid)
         async with stubs(service) as (indexes, search):
-            await create(indexes, "documents")
+            await create(indexes, new_index)
             sending = []
             before = process.memory_info().rss
-            node.pause()
-            for part in range(4):
-                sender = Sender(service, "documents", range(part * count, (part + 1) * count))
-                sending.append(asyncio.create_task(sender.send_all()))
             most = 0
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                most = max(most, process.memory_info().rss)
-                await asyncio.sleep(0.05)
-            node.resume()
+            with node.paused():
+                for part in range(4):
+                    sender = Sender(service, new_index, range(part * count, (part + 1) * count))
+                    sending.append(asyncio.create_task(sender.send_all()))
+                end = time.monotonic() + seconds
+                while time.monotonic() < end:
+                    most = max(most, process.memory_info().rss)
+                    await asyncio.sleep(0.05)
             await asyncio.gather(*sending)
-            await indexes.RefreshIndex(refresh("documents"), timeout=30)
-            found = await search.CountDocuments(pb.CountDocumentsRequest(index="documents"))
+            await indexes.RefreshIndex(refresh(new_index), timeout=30)
+            found = await search.CountDocuments(pb.CountDocumentsRequest(index=new_index))
             answer = await search.Search(
-                pb.SearchRequest(index="documents", vector=a_document("", 7).vector), timeout=10
+                pb.SearchRequest(index=new_index, vector=a_document("", 7).vector), timeout=10
             )
 
     assert most - before < 200e6
