@@ -101,7 +101,7 @@ class Indexing:
             index=index, document=document, vector=vector, refresh=refresh
         )
         async with self.alone(index, document.image_id):
-            await self._store.put(index, document.image_id, upload.content, seen.thumbnail)
+            await self._store.put(index, document.image_id, seen.content, seen.thumbnail)
             try:
                 outcome = await search.upsert(request, _MOVES)
             except RemoteError as error:

@@ -1,5 +1,6 @@
 """What is taken from an image's file. Runs in decoding processes."""
 
+import contextlib
 import hashlib
 import io
 
@@ -7,7 +8,8 @@ from PIL import Image
 
 from image_kit import reading
 from image_kit.containment.answers import Answer, Facts
-from image_kit.reading import ImageLimits, read
+from image_kit.metadata import UnclearError, without_metadata
+from image_kit.reading import DecodedImage, ImageLimits, RefusedImage, read
 
 THUMBNAIL_SIDE = 512
 _QUALITY = 85
@@ -19,9 +21,15 @@ HASHED_SIDE = 32
 def look(data: bytes, limits: ImageLimits, options: Facts) -> Answer:
     """Looks at a file.
 
+    Args:
+        data: The file.
+        limits: Bounds it must keep.
+        options: "strips": whether the file is wanted without metadata.
+
     Returns:
         "width", "height", "format" and "captured_at" (ISO 8601, or null); the thumbnail, a JPEG
-        without metadata; the grey square that its perceptual hash is computed of.
+        without metadata; the grey square that its perceptual hash is computed of; the file
+        without metadata, empty where it had none or is not wanted.
 
     Raises:
         RefusedImage: The file cannot be used.
@@ -38,7 +46,25 @@ def look(data: bytes, limits: ImageLimits, options: Facts) -> Answer:
         "format": image.format,
         "captured_at": image.captured_at and image.captured_at.isoformat(),
     }
-    return Answer(facts, [buffer.getvalue(), grey.tobytes()])
+    stripped = _stripped(data, limits, image) if options["strips"] else data
+    rest = b"" if stripped == data else stripped
+    return Answer(facts, [buffer.getvalue(), grey.tobytes(), rest])
+
+
+def _stripped(data: bytes, limits: ImageLimits, image: DecodedImage) -> bytes:
+    """A file with the same picture, and without metadata."""
+    with contextlib.suppress(UnclearError, RefusedImage):
+        stripped = without_metadata(data, image.format, image.orientation)
+        if stripped == data or reading.measure(stripped, limits) == (image.width, image.height):
+            return stripped
+    # It is odd, and what an odd file says beside its picture is not known.
+    picture = read(data, limits).picture
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    if buffer.tell() > limits.max_bytes:
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
 
 
 def pixels(data: bytes, limits: ImageLimits, options: Facts) -> Answer:

@@ -28,6 +28,7 @@ class Prepared:
         phash: 64-bit perceptual hash, 16 hex digits.
         captured_at: From EXIF; None where it is not said.
         thumbnail: JPEG, at most 512 pixels a side, upright, without metadata.
+        content: The file as it is to be kept.
     """
 
     width: int
@@ -36,6 +37,7 @@ class Prepared:
     phash: str
     captured_at: datetime | None
     thumbnail: bytes
+    content: bytes
 
 
 class Pictures:
@@ -44,10 +46,17 @@ class Pictures:
     Args:
         limits: Bounds of one image.
         decoders: Where files are decoded.
+        keeps_metadata: Whether files are kept byte for byte, or without EXIF and the like.
     """
 
-    def __init__(self, limits: ImageLimits, decoders: Decoders | None = None) -> None:
+    def __init__(
+        self,
+        limits: ImageLimits,
+        decoders: Decoders | None = None,
+        keeps_metadata: bool = False,
+    ) -> None:
         self.limits = limits
+        self._keeps_metadata = keeps_metadata
         self._decoders = decoders or InThisProcess()
 
     def prepare(self, data: bytes) -> Prepared:
@@ -60,8 +69,9 @@ class Pictures:
             ImageError: It cannot be decoded, or is beyond the limits.
             UnavailableError: There is no decoder.
         """
-        answer = self._decoders.run(looking.look, data, self.limits)
-        thumbnail, grey = answer.parts
+        strips = not self._keeps_metadata
+        answer = self._decoders.run(looking.look, data, self.limits, strips=strips)
+        thumbnail, grey, stripped = answer.parts
         square = Image.frombytes("L", (looking.HASHED_SIDE, looking.HASHED_SIDE), bytes(grey))
         taken = answer.facts["captured_at"]
         return Prepared(
@@ -71,6 +81,7 @@ class Pictures:
             phash=str(imagehash.phash(square)),
             captured_at=None if taken is None else datetime.fromisoformat(taken),
             thumbnail=bytes(thumbnail),
+            content=bytes(stripped) or data,
         )
 
     def pixels(self, data: bytes) -> NDArray[np.uint8]:

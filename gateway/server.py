@@ -88,7 +88,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
                 registry,
             )
         )
-        pictures = Pictures(limits, decoders)
+        pictures = Pictures(limits, decoders, settings.keep_metadata)
         preparers = await stack.enter_async_context(Workers("prepare", threads))
         provers = await stack.enter_async_context(
             Workers("prove", settings.proof_threads or physical_cores())

@@ -71,6 +71,10 @@ class Settings(ServerSettings, DecodingSettings):
     """Where originals and thumbnails are kept, as fsspec names it: file://FOLDER,
     s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, memory://. All but folders need their own package."""
 
+    keep_metadata: bool = False
+    """Keep originals byte for byte. Off: EXIF, GPS positions, XMP and comments are taken out
+    first, without touching the picture; orientation and colour profile stay."""
+
     auto_create_index: bool = True
     """Make an index when the first image for it comes."""
 

@@ -77,7 +77,7 @@ class ImageStore:
             UnavailableError: The store does not work.
         """
         async with self._reported("write", len(data)):
-            await self._workers.run(self._write, self._note(index, folder, name), data, True)
+            await self._workers.run(self._write, self._note(index, folder, name), data)
 
     async def load_note(self, index: str, folder: str, name: str) -> bytes | None:
         """Reads a file of the gateway's own; None if it is not there.
@@ -144,20 +144,20 @@ class ImageStore:
     def _note(self, index: str, folder: str, name: str) -> str:
         return f"{self._root}/{index}/{folder}/{name}"
 
-    def _write(self, path: str, data: bytes, replacing: bool = False) -> None:
+    def _write(self, path: str, data: bytes) -> None:
         if isinstance(self._files, LocalFileSystem):
-            _write_file(Path(path), data, replacing)
+            _write_file(Path(path), data)
         else:  # object stores write an object as a whole or not at all
             self._files.pipe_file(path, data)
 
 
-def _write_file(path: Path, data: bytes, replacing: bool) -> None:
+def _write_file(path: Path, data: bytes) -> None:
     """Writes a file so that it is there as a whole or not at all, and survives a power cut.
 
-    One that is there, named by its content, is left as it is, unless it is to be replaced.
+    One that is there and the same is left as it is.
     """
     try:
-        if path.stat().st_size == len(data) and not replacing:
+        if path.stat().st_size == len(data) and path.read_bytes() == data:
             return
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)

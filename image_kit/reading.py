@@ -75,6 +75,7 @@ class DecodedImage:
         height: Of the original in pixels, after EXIF orientation.
         format: Encoding, e.g. "JPEG".
         captured_at: From EXIF; None where it is not said.
+        orientation: From EXIF, 1 to 8; the picture has been turned by it.
     """
 
     picture: Image.Image
@@ -82,6 +83,7 @@ class DecodedImage:
     height: int
     format: str
     captured_at: datetime | None
+    orientation: int
 
 
 def read(data: bytes, limits: ImageLimits, at_least: int | None = None) -> DecodedImage:
@@ -175,7 +177,8 @@ def _read(image: Image.Image, at_least: int | None) -> DecodedImage:
     # Asked for nothing, `exif_transpose` copies all pixels.
     picture = _to_rgb(image if orientation == 1 else ImageOps.exif_transpose(image))
     picture.info.clear()  # or a comment would be saved along with whatever is made of it
-    return DecodedImage(picture, width, height, fmt, _captured_at(exif))
+    known = orientation if orientation in range(1, 9) else 1
+    return DecodedImage(picture, width, height, fmt, _captured_at(exif), known)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -61,26 +61,29 @@ def mutated(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
     for number in range(count):
         chance = random.Random(f"{seed}-{number}")
         kind, data = kinds[number % len(kinds)]
-        broken = bytearray(data)
-        for _ in range(chance.randint(1, 12)):
-            # Most often in the header, where one byte changes the most.
-            at = chance.randrange(min(len(broken), chance.choice([32, 256, 1024, len(broken)])))
-            match chance.randrange(8):
-                case 0:
-                    broken[at : at + 4] = chance.choice(
-                        [b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff"]
-                    )
-                case 1:
-                    del broken[at : at + chance.randint(1, 64)]
-                case 2:
-                    broken[at:at] = broken[at : at + chance.randint(1, 512)]
-                case _:
-                    broken[at] = chance.randrange(256)
-            if len(broken) < 16:
-                break
-        if chance.random() < 0.15:
-            del broken[chance.randrange(len(broken)) :]
-        yield f"{kind} #{number}", bytes(broken)
+        yield f"{kind} #{number}", damaged(data, chance)
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """A file with some bytes changed, cut off, doubled or taken out."""
+    broken = bytearray(data)
+    for _ in range(chance.randint(1, 12)):
+        # Most often in the header, where one byte changes the most.
+        at = chance.randrange(min(len(broken), chance.choice([32, 256, 1024, len(broken)])))
+        match chance.randrange(8):
+            case 0:
+                broken[at : at + 4] = chance.choice([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff"])
+            case 1:
+                del broken[at : at + chance.randint(1, 64)]
+            case 2:
+                broken[at:at] = broken[at : at + chance.randint(1, 512)]
+            case _:
+                broken[at] = chance.randrange(256)
+        if len(broken) < 16:
+            break
+    if chance.random() < 0.15:
+        del broken[chance.randrange(len(broken)) :]
+    return bytes(broken)
 
 
 def odd() -> dict[str, bytes]:

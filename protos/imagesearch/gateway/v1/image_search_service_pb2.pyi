@@ -34,7 +34,9 @@ class _ImageVariantEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageVar
     IMAGE_VARIANT_THUMBNAIL: _ImageVariant.ValueType  # 1
     """At most 512 pixels a side, JPEG or WebP, upright, without metadata."""
     IMAGE_VARIANT_ORIGINAL: _ImageVariant.ValueType  # 2
-    """The very bytes that were stored."""
+    """The file that was stored, in its own format. EXIF, positions and comments were taken out of it
+    before, unless GATEWAY_KEEP_METADATA is set; the picture is untouched.
+    """
 
 class ImageVariant(_ImageVariant, metaclass=_ImageVariantEnumTypeWrapper):
     """Which form of an image."""
@@ -44,7 +46,9 @@ IMAGE_VARIANT_UNSPECIFIED: ImageVariant.ValueType  # 0
 IMAGE_VARIANT_THUMBNAIL: ImageVariant.ValueType  # 1
 """At most 512 pixels a side, JPEG or WebP, upright, without metadata."""
 IMAGE_VARIANT_ORIGINAL: ImageVariant.ValueType  # 2
-"""The very bytes that were stored."""
+"""The file that was stored, in its own format. EXIF, positions and comments were taken out of it
+before, unless GATEWAY_KEEP_METADATA is set; the picture is untouched.
+"""
 Global___ImageVariant: _TypeAlias = ImageVariant  # noqa: Y015
 
 @_typing.final
