@@ -12,7 +12,6 @@ from imagesearch_cli import encryption
 from imagesearch_cli.credentials import api_key
 from imagesearch_cli.options import ADDRESS, AsJson, Gateway, Index, print_json, run
 from imagesearch_client import CertificateError
-from imagesearch_doctor.examining import examine
 from imagesearch_doctor.findings import Checked, Level, count
 from imagesearch_doctor.targets import Access, Options
 
@@ -59,6 +58,9 @@ def doctor(
 
     Exit status: 0 there is no problem, 1 there is one, 2 the command is wrong.
     """
+    # Takes half a second, for which no other command need wait.
+    from imagesearch_doctor.examining import examine
+
     told = Options(
         gateway=gateway,
         embedder=embedder,

@@ -13,7 +13,6 @@ from imagesearch_cli.connection import CliError, explain, unencrypted
 from imagesearch_cli.credentials import api_key
 from imagesearch_cli.options import AsJson, Index, notes, print_json, run
 from imagesearch_client import CertificateError, ImageSearchError, UnavailableError
-from imagesearch_ingest import transfer
 from imagesearch_ingest.items import SourceError
 from imagesearch_ingest.journal import Journal, default_file
 from imagesearch_ingest.search_client import Upserted, search_client
@@ -41,6 +40,7 @@ def export(
     Originals and thumbnails are in the image store, and not in it. Broken off, it goes on
     where it was.
     """
+    from imagesearch_ingest import transfer  # pyarrow, which no other command need wait for
 
     def progress(written: int, total: int) -> None:
         notes.print(f"{written} of {total} documents")
@@ -72,6 +72,8 @@ def import_(
 
     An index of another space is refused. Broken off, it goes on with the file that it was at.
     """
+    from imagesearch_ingest import transfer
+
     files = sorted(folder.glob("part-*.parquet")) if folder.is_dir() else [folder]
     counts: Counter[str] = Counter()
     refused: list[tuple[str, str]] = []

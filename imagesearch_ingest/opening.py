@@ -13,7 +13,6 @@ from imagesearch_ingest.manifest import FILE, Manifest
 from imagesearch_ingest.mapping import Mapping
 from imagesearch_ingest.remote import RemoteFolder
 from imagesearch_ingest.shards import Shards, expand
-from imagesearch_ingest.tables import Tables
 from imagesearch_ingest.tars import Tars
 from imagesearch_ingest.zips import Zips
 
@@ -73,6 +72,8 @@ class Opening:
         urls = expand(place if remote else str(Path(place).expanduser().absolute()))
         mapping = self.mapping
         if kind is Kind.PARQUET:
+            from imagesearch_ingest.tables import Tables  # pyarrow takes a fifth of a second
+
             return Shards(urls, lambda _: Tables(mapping))
         if kind is Kind.ZIP:
             return Shards(urls, lambda _: Zips(mapping))
