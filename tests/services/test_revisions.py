@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from imagesearch.search.v1.revision_service_pb2_grpc import RevisionServiceAsyncStub
     from imagesearch.search.v1.search_service_pb2_grpc import SearchServiceAsyncStub
 
+PROMOTIONS = 50 if os.environ.get("SOAK") else 16
 FLAT = index_pb.IndexOptions(dimensions=DIMENSIONS, vector_type=index_pb.VECTOR_TYPE_FLAT)
 
 
@@ -243,7 +245,7 @@ class TestByHand:
         assert numbers.fields == ["options.dimensions"]
         assert to_live.error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
 
-    async def test_fifty_promotions_under_readers_and_writers(
+    async def test_promotions_under_readers_and_writers(
         self,
         elasticsearch_url: str,
         search: SearchServiceAsyncStub,
@@ -276,14 +278,14 @@ class TestByHand:
         work = [*(asyncio.create_task(reader()) for _ in range(4))]
         work += [asyncio.create_task(writer(1_000 + n)) for n in range(2)]
         gate = pb.Gate(open=True)
-        for turn in range(50):
+        for turn in range(PROMOTIONS):
             request = pb.PromoteRevisionRequest(name=index, revision=1 + turn % 2, gate=gate)
             await revisions.PromoteRevision(request)
         over.set()
         await asyncio.gather(*work)
 
-        assert read[0] > 50
-        assert len(written) > 50
+        assert read[0] > PROMOTIONS
+        assert len(written) > PROMOTIONS
         compare = pb.CompareRevisionsRequest(name=index, revision=1, samples=1000)
         compared = (await revisions.CompareRevisions(compare)).comparison
         assert compared.live_count == compared.other_count == 30 + len(set(written))
