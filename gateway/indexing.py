@@ -92,7 +92,7 @@ class Indexing:
         await self._ensure(index)
         try:
             with tracing.span("prepare"):
-                seen = await self._workers.run(self._pictures.prepare, upload.content)
+                seen = await self._workers.run(self._pictures.prepare, upload.content, True)
         except ImageError as error:
             raise error.at(_CONTENT) from error
         vector = await embedder.embed_image(upload.content, _CONTENT)

@@ -14,6 +14,14 @@ from image_kit.reading import DecodedImage, ImageLimits, RefusedImage, read
 THUMBNAIL_SIDE = 512
 _QUALITY = 85
 
+# Those without loss first; after them whatever is small enough.
+_ENCODINGS: tuple[tuple[str, dict[str, int]], ...] = (
+    ("PNG", {"compress_level": 1}),
+    ("JPEG", {"quality": 95, "subsampling": 0}),
+    ("JPEG", {"quality": 75}),
+    ("JPEG", {"quality": 40}),
+)
+
 HASHED_SIDE = 32
 """Side of the grey square that the perceptual hash is computed of."""
 
@@ -59,12 +67,12 @@ def _stripped(data: bytes, limits: ImageLimits, image: DecodedImage) -> bytes:
             return stripped
     # It is odd, and what an odd file says beside its picture is not known.
     picture = read(data, limits).picture
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
-    if buffer.tell() > limits.max_bytes:
+    for kind, options in _ENCODINGS:
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=95, subsampling=0)
-    return buffer.getvalue()
+        picture.save(buffer, kind, **options)
+        if buffer.tell() <= limits.max_bytes:
+            return buffer.getvalue()
+    raise RefusedImage("is too large without what it says beside its picture", "IMAGE_TOO_LARGE")
 
 
 def pixels(data: bytes, limits: ImageLimits, options: Facts) -> Answer:

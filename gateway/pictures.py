@@ -28,7 +28,7 @@ class Prepared:
         phash: 64-bit perceptual hash, 16 hex digits.
         captured_at: From EXIF; None where it is not said.
         thumbnail: JPEG, at most 512 pixels a side, upright, without metadata.
-        content: The file as it is to be kept.
+        content: The file, as it may be kept if that was asked for.
     """
 
     width: int
@@ -59,8 +59,12 @@ class Pictures:
         self._keeps_metadata = keeps_metadata
         self._decoders = decoders or InThisProcess()
 
-    def prepare(self, data: bytes) -> Prepared:
+    def prepare(self, data: bytes, to_keep: bool = False) -> Prepared:
         """Looks at an image.
+
+        Args:
+            data: The file.
+            to_keep: Whether its content will be kept, and must be without metadata.
 
         The hash is pHash (Zauner 2010, "Implementation and Benchmarking of Perceptual
         Image Hash Functions"), by ImageHash.
@@ -69,7 +73,7 @@ class Pictures:
             ImageError: It cannot be decoded, or is beyond the limits.
             UnavailableError: There is no decoder.
         """
-        strips = not self._keeps_metadata
+        strips = to_keep and not self._keeps_metadata
         answer = self._decoders.run(looking.look, data, self.limits, strips=strips)
         thumbnail, grey, stripped = answer.parts
         square = Image.frombytes("L", (looking.HASHED_SIDE, looking.HASHED_SIDE), bytes(grey))

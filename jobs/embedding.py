@@ -87,7 +87,7 @@ class ShardEmbedder:
         self._model: ClipModel = load(settings, find_devices("auto")[:1])[0]
         self._tower: ImageTower = self._model.images.towers[0]
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
-        self._pictures = Pictures(self._limits, keeps_metadata=True)  # it keeps no files
+        self._pictures = Pictures(self._limits)
         self._threads = ThreadPoolExecutor(plan.decoders, thread_name_prefix="decode")
         self._checkpoints = Checkpoints(plan.checkpoints, plan.job)
 

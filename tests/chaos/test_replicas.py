@@ -16,7 +16,7 @@ from tests.chaos import FULL
 from tests.chaos.names import Names
 from tests.chaos.system import Service, System
 from tests.chaos.traffic import Questions, traffic
-from tests.services_as_processes import SERVICES
+from tests.services_as_processes import PREFIX, SERVICES
 
 FIRST, SECOND = "127.0.0.2", "127.0.0.3"
 
@@ -53,7 +53,7 @@ async def test_a_replica_joins_and_another_leaves_without_a_failed_call(
     name: str,
 ) -> None:
     """As behind a headless service of Kubernetes: the name server knows before the replica goes."""
-    prefix = {"embedder_service": "EMBEDDER", "search_service": "SEARCH"}.get(name, "GATEWAY")
+    prefix = PREFIX[name]
     port = free_port()
     env = {
         "ELASTICSEARCH_URL": node.url,

@@ -159,15 +159,140 @@ def test_pages_of_a_tiff_and_a_big_one() -> None:
     [
         ("JPEG", b"\xff\xd8garbage"),
         ("JPEG", a_picture(3, 96, "JPEG")[:-2]),
-        ("PNG", a_picture(3, 96, "PNG")[:-12]),
+        ("PNG", a_picture(3, 96, "PNG")[:-20]),
         ("WEBP", a_picture(3, 96, "WEBP")[:-2]),
-        ("GIF", a_picture(3, 96, "GIF")[:-1]),
+        ("GIF", a_picture(3, 96, "GIF")[:-20]),
         ("TIFF", b"II*\0\xff\xff\xff\x7f"),
         ("TIFF", b"II*\0\x08\0\0\0" + b"\0\0" + b"\x08\0\0\0"),
-        ("AVIF", a_picture(3, 96, "AVIF") + b"\0\0\0\x01"),
+        ("AVIF", a_picture(3, 96, "AVIF")[:-20]),
         ("PPM", b"P6"),
     ],
 )
 def test_what_is_not_built_in_the_usual_way_is_unclear(kind: str, data: bytes) -> None:
     with pytest.raises(UnclearError):
         without_metadata(data, kind, 1)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def tiff(*entries: tuple[int, int, int, int], rest: bytes = b"") -> bytes:
+    """A grey picture of 4 x 4 in one strip; tag, kind, count and value of more entries."""
+    known = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    strip = 8 + 2 + 12 * (len(known) + 4 + len(entries)) + 4
+    known += [(273, 4, 1, strip), (277, 3, 1, 1), (278, 3, 1, 4), (279, 4, 1, 16)]
+    folder = b"".join(struct.pack("<HHII", *each) for each in sorted([*known, *entries]))
+    count = struct.pack("<H", len(folder) // 12)
+    return b"II*\0\x08\0\0\0" + count + folder + bytes(4) + bytes(range(16)) + rest
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [
+        ("HEIF", box(b"mpvd", b"a film with a secret place")),  # what motion photos have
+        ("AVIF", box(b"free", SECRET)),
+        ("AVIF", box(b"moov", box(b"meta", bytes(4) + box(b"ilst", SECRET)))),
+        ("AVIF", SECRET),
+        ("BMP", SECRET),
+        ("TIFF", SECRET),
+    ],
+)
+def test_what_is_no_part_of_the_picture_is_not_kept(kind: str, end: bytes) -> None:
+    data = a_picture(3, 96, kind) + end
+
+    rest = stripped(data)
+
+    assert SECRET not in rest
+    assert (decoded(rest) == decoded(data)).all()
+
+
+def test_what_nothing_leads_to_in_a_tiff_is_not_kept() -> None:
+    data = tiff(rest=b"left over by an editor: secret")
+
+    assert SECRET not in stripped(data)
+    assert (decoded(stripped(data)) == decoded(data)).all()
+
+
+def test_a_tag_that_covers_the_picture_takes_nothing_of_it_away() -> None:
+    data = tiff((700, 1, 16, 8 + 2 + 12 * 10 + 4))
+
+    assert (decoded(stripped(data)) == decoded(data)).all()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        a_picture(3, 96, "GIF")[:-1],
+        a_picture(3, 96, "GIF")[:-1] + b"\0;",
+        a_picture(3, 96, "PNG")[:-12],
+        a_picture(3, 96, "JPEG")[:20] + b"\0" * 9 + a_picture(3, 96, "JPEG")[20:],
+        b"\xff\xd8\xff\xe0\0\x09JFIF\0\1\1" + a_picture(3, 96, "JPEG")[2:],
+    ],
+    ids=["GIF without end", "GIF, padded", "PNG without end", "JPEG, padded", "short JFIF"],
+)
+def test_what_decoders_take_lightly_is_put_right(data: bytes) -> None:
+    rest = stripped(data)
+
+    assert len(rest) - len(data) <= 12
+    assert (decoded(rest) == decoded(data)).all()
+    assert stripped(rest) == rest
+
+
+@pytest.mark.parametrize("turned", [3, 6])
+def test_where_only_xmp_tells_how_it_is_turned_it_is_unclear(turned: int) -> None:
+    xmp = b'<x:xmpmeta tiff:Orientation="%d"/>' % turned
+    for data in (
+        a_picture(3, 96, "TIFF", tiffinfo={700: xmp}),
+        a_picture(3, 96, "AVIF", xmp=xmp),
+    ):
+        with pytest.raises(UnclearError):
+            stripped(data)
+
+
+def iloc(extents: int, length: int) -> bytes:
+    """20 places of EXIF, each made of many extents; or of such that take no room in the list."""
+    sizes = b"\x44\0" if length else b"\0\0"
+    extent = struct.pack(">II", 0, length) if length else b""
+    items = b"".join(
+        struct.pack(">HHH", item, 0, extents) + extent * extents for item in range(1, 21)
+    )
+    infos = b"".join(
+        box(b"infe", b"\2\0\0\0" + struct.pack(">HH", item, 0) + b"Exif\0") for item in range(1, 21)
+    )
+    iinf = box(b"iinf", bytes(4) + struct.pack(">H", 20) + infos)
+    return box(b"meta", bytes(4) + iinf + box(b"iloc", bytes(4) + sizes + b"\0\x14" + items))
+
+
+FTYP = box(b"ftyp", b"avif\0\0\0\0avif")
+EMPTY_FOLDERS = struct.pack("<HHII", 330, 4, 400_000, 26)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("AVIF", FTYP + iloc(65_535, 0)),
+        ("AVIF", FTYP + iloc(500, 100_000) + box(b"mdat", bytes(200_000))),
+        ("AVIF", FTYP + 2 * box(b"meta", bytes(4))),
+        ("AVIF", FTYP + box(b"free", b"") * 400_000),
+        ("TIFF", b"II*\0\x08\0\0\0\1\0" + EMPTY_FOLDERS + bytes(4) + b"\x18\0\0\0" * 400_000),
+        (
+            "WEBP",
+            b"RIFF" + struct.pack("<I", 8 * 400_000 + 4) + b"WEBP" + b"xxxx\0\0\0\0" * 400_000,
+        ),
+        ("GIF", a_picture(3, 96, "GIF")[:-1] + b"!\xfe" + b"\1a" * 400_000 + b"\0;"),
+    ],
+    ids=["extents without size", "large extents", "two lists", "boxes", "folders", "WebP", "GIF"],
+)
+def test_what_would_take_too_long_is_unclear(kind: str, data: bytes) -> None:
+    with pytest.raises(UnclearError):
+        without_metadata(data, kind, 1)
+
+
+def test_boxes_in_boxes_do_no_harm() -> None:
+    nested = b""
+    for _ in range(3_000):
+        nested = box(b"moov", nested)
+    data = a_picture(3, 96, "AVIF") + nested
+
+    assert (decoded(stripped(data)) == decoded(data)).all()
