@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
-from PIL import AvifImagePlugin, ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import (
+    AvifImagePlugin,
+    ExifTags,
+    Image,
+    ImageCms,
+    ImageOps,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+)
 
 try:  # HEIC where the plugin is installed
     import pi_heif
@@ -115,8 +123,11 @@ def measure(data: bytes, limits: ImageLimits) -> tuple[int, int]:
     with _opened(data, limits) as image:
         width, height = image.size
         turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-        if image.format == "TIFF":  # whose size is told as it will be when it is loaded
-            turned = False
+        if (
+            isinstance(image, TiffImagePlugin.TiffImageFile)
+            and ExifTags.Base.Orientation in image.tag_v2
+        ):
+            turned = False  # its size is told as it will be when it is loaded
         return (height, width) if turned else (width, height)
 
 
@@ -171,6 +182,8 @@ def _read(image: Image.Image, at_least: int | None) -> DecodedImage:
     if at_least is not None and fmt == "JPEG" and image.mode in {"RGB", "L", "YCbCr"}:
         image.draft(None, (at_least, at_least))
     image.load()
+    if fmt == "TIFF":
+        width, height = image.size  # loading has turned it, as XMP alone may have said
     orientation = exif.get(ExifTags.Base.Orientation, 1)  # 1 where loading has turned it (TIFF)
     if orientation in _TURNED:
         width, height = height, width

@@ -89,6 +89,18 @@ def test_a_picture_comes_out_upright(orientation: int, fmt: str) -> None:
     assert_is_the_drawing(decoded.picture, tolerance=40 if fmt in {"JPEG", "WEBP"} else 0)
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_tiff_that_only_xmp_turns_has_the_size_of_its_picture(orientation: int) -> None:
+    xmp = b'<x:xmpmeta tiff:Orientation="%d"/>' % orientation
+    data = encoded(drawing(), "TIFF", tiffinfo={700: xmp})
+
+    decoded = decode(data, LIMITS)
+
+    size = (32, 48) if orientation == 6 else (48, 32)
+    assert (decoded.width, decoded.height) == decoded.picture.size == size
+    assert reading.measure(data, LIMITS) == size
+
+
 LOSSLESS: dict[str, bytes] = {
     "png": encoded(drawing(), "PNG"),
     "bmp": encoded(drawing(), "BMP"),
