@@ -25,6 +25,7 @@ STOP_S = 20.0
 
 # Below those that Linux (32768 on) and macOS (49152 on) give to outgoing connections.
 _PORTS = range(20_000, 32_000)
+_given: set[int] = set()
 
 _DEFAULTS = {
     "cluster.name": "imagesearch-dev",
@@ -260,17 +261,18 @@ class ElasticsearchCluster:
 def free_port() -> int:
     """Finds a TCP port that nothing listens on, and that no outgoing connection is given.
 
-    A node that is down must find its port free when it starts again.
+    A node that is down must find its port free when it starts again: none is given twice.
 
     Raises:
         NodeError: No port is free.
     """
-    for port in random.sample(_PORTS, k=100):
+    for port in random.sample(sorted(set(_PORTS) - _given), k=100):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     raise NodeError(f"no free port in {_PORTS}")
 
