@@ -92,7 +92,8 @@ class Indexing:
         await self._ensure(index)
         try:
             with tracing.span("prepare"):
-                seen = await self._workers.run(self._pictures.prepare, upload.content, True)
+                prepare = self._pictures.prepare
+                seen = await self._workers.run(prepare, upload.content, to_keep=True)
         except ImageError as error:
             raise error.at(_CONTENT) from error
         vector = await embedder.embed_image(upload.content, _CONTENT)

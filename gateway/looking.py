@@ -54,16 +54,17 @@ def look(data: bytes, limits: ImageLimits, options: Facts) -> Answer:
         "format": image.format,
         "captured_at": image.captured_at and image.captured_at.isoformat(),
     }
-    stripped = _stripped(data, limits, image) if options["strips"] else data
-    rest = b"" if stripped == data else stripped
-    return Answer(facts, [buffer.getvalue(), grey.tobytes(), rest])
+    stripped = _stripped(data, limits, image) if options["strips"] else b""
+    return Answer(facts, [buffer.getvalue(), grey.tobytes(), stripped])
 
 
 def _stripped(data: bytes, limits: ImageLimits, image: DecodedImage) -> bytes:
-    """A file with the same picture, and without metadata."""
+    """A file with the same picture, and without metadata; empty where it has none."""
     with contextlib.suppress(UnclearError, RefusedImage):
         stripped = without_metadata(data, image.format, image.orientation)
-        if stripped == data or reading.measure(stripped, limits) == (image.width, image.height):
+        if stripped == data:
+            return b""
+        if reading.measure(stripped, limits) == (image.width, image.height):
             return stripped
     # It is odd, and what an odd file says beside its picture is not known.
     picture = read(data, limits).picture

@@ -1,9 +1,11 @@
 """Child processes that never outlive their parent."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 _PRELUDE = """
@@ -63,6 +65,15 @@ class Process:
         if self._child is not None:
             self._child.kill()
             self._child.wait()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Freezes it: connections stay open and nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Asks it to end, and kills it if it has not after `timeout_s` seconds."""

@@ -3,14 +3,13 @@
 import json
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -161,14 +160,10 @@ class ElasticsearchNode:
             self._process.kill()
         self._lock.release()
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> AbstractContextManager[None]:
         """Freezes it: connections stay open and nothing is answered."""
-        os.kill(self.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.pid, signal.SIGCONT)
+        assert self._process is not None, "not started"
+        return self._process.paused()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -266,7 +261,9 @@ def free_port() -> int:
     Raises:
         NodeError: No port is free.
     """
-    for port in random.sample(sorted(set(_PORTS) - _given), k=100):
+    for port in random.sample(_PORTS, k=100):
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -20,6 +20,7 @@ from imagesearch_client import (
 from imagesearch_doctor.findings import Finding, ok, problem, warning
 from imagesearch_doctor.system import System
 from imagesearch_doctor.targets import EMBEDDER, SEARCH, SERVICES, Target
+from service_kit.identity.callers import names_of
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 
@@ -114,11 +115,10 @@ async def backends(system: System) -> list[Finding]:
 
 def _allowed(part: diagnostics_pb2.BackendDiagnostics) -> list[Finding]:
     """What the gateway may not do behind it, whatever its callers may."""
-    missing = [access_pb2.Scope.Name(s) for s in _NEEDED if s not in part.gateway.scopes]
+    missing = names_of(scope for scope in _NEEDED if scope not in part.gateway.scopes)
     found = []
     if missing:
-        names = " and ".join(name.removeprefix("SCOPE_").lower() for name in missing)
-        what = f"the gateway's key does not let it {names}: calls that need it fail"
+        what = f"the gateway's key does not let it {' and '.join(missing)}: calls that need it fail"
         found.append(warning(part.name, what, _KEY))
     if "*" not in part.gateway.indexes:
         what = f"the gateway's key is for these indexes only: {', '.join(part.gateway.indexes)}"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -179,14 +178,11 @@ class System:
             return self._node.pid
         return self.services[name][0].process.pid
 
-    @contextmanager
-    def frozen(self, name: str) -> Iterator[None]:
+    def frozen(self, name: str) -> AbstractContextManager[None]:
         """Freezes a process: connections stay open, nothing is answered."""
-        os.kill(self.pid(name), signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.pid(name), signal.SIGCONT)
+        if name == ELASTICSEARCH:
+            return self._node.paused()
+        return self.services[name][0].process.paused()
 
     def memory(self, name: str) -> int:
         """Bytes of memory that the first process of a service has; Linux only."""

@@ -45,7 +45,7 @@ async def test_of_a_damaged_file_the_same_picture_is_kept(kind: str, pictures: P
     for _ in range(60):
         data = damaged(original, chance)
         try:
-            kept = (await asyncio.to_thread(pictures.prepare, data, True)).content
+            kept = (await asyncio.to_thread(pictures.prepare, data, to_keep=True)).content
         except ImageError:
             continue
         taken += 1
